@@ -1,0 +1,45 @@
+# Every target does its own set-up: Python 3.11 or newer, make and a network are enough.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+WORKERS ?= 4
+READY := .venv/.ready
+
+.PHONY: help setup demo test lint format crds lock histories clean
+
+help: ## What there is
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Make .venv with the locked dependencies and the qbsync command
+
+$(READY): requirements-dev.lock pyproject.toml
+	$(PYTHON) dev/setup.py
+	@touch $@
+
+demo: setup ## The main job on a real kube-apiserver and the simulator (ARGS=--once leaves at the end)
+	@.venv/bin/python dev/demo/demo $(ARGS)
+
+test: lint ## All checks and all tests
+	@dev/controlplane/controlplane bin
+	.venv/bin/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+lint: setup ## Style, types, import directions
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy -p qbsync
+	.venv/bin/lint-imports
+
+format: setup ## Put the code in form
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+crds: setup ## Write crds/ and what is made from it anew, after a change of operator/qbsync/api
+	.venv/bin/python -m qbsync.api.crds crds
+
+lock: setup ## Resolve the dependencies anew
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header --extra dev pyproject.toml -o requirements-dev.lock
+	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--no-header -c requirements-dev.lock pyproject.toml -o requirements.lock
+
+clean: ## Remove what was made here; the control plane's cache stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

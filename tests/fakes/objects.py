@@ -1,0 +1,87 @@
+"""qbsync's objects in memory, with the API server's own rules: resourceVersions, uids, outages."""
+
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+
+from qbsync.api.meta import API_VERSION, Kind
+from qbsync.kube import errors
+from qbsync.kube.objects import ObjectMeta
+
+
+class MemoryObjects:
+    """`kube.objects.ObjectsApi` without a server; `outages` answers are refused as unavailable."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[Kind, str, str], dict[str, Any]] = {}
+        self.writes = 0
+        self.outages = 0
+        self.invalid = False
+        self._versions = itertools.count(100)
+
+    def add(
+        self, kind: Kind, name: str, *, namespace: str = "ns", uid: str = "", **spec: Any
+    ) -> dict[str, Any]:
+        """Create an object and return it as the watch would show it."""
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": kind.value,
+            "metadata": {
+                "namespace": namespace,
+                "name": name,
+                "uid": uid or f"uid-{name}",
+                "generation": 1,
+                "resourceVersion": str(next(self._versions)),
+                "creationTimestamp": "2026-11-23T09:00:00Z",
+            },
+            "spec": spec,
+        }
+        self.objects[kind, namespace, name] = body
+        return body
+
+    def touch(self, kind: Kind, name: str, *, namespace: str = "ns", **spec: Any) -> dict[str, Any]:
+        """Change an object's spec."""
+        old = self.objects[kind, namespace, name]
+        metadata = {
+            **old["metadata"],
+            "resourceVersion": str(next(self._versions)),
+            "generation": old["metadata"]["generation"] + 1,
+        }
+        body = {**old, "metadata": metadata, "spec": {**old["spec"], **spec}}
+        self.objects[kind, namespace, name] = body
+        return body
+
+    def delete(self, kind: Kind, name: str, *, namespace: str = "ns") -> dict[str, Any]:
+        """Delete an object and return it as the DELETED event would show it."""
+        old = self.objects.pop((kind, namespace, name))
+        return {**old, "metadata": {**old["metadata"], "resourceVersion": str(next(self._versions))}}
+
+    async def read(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
+        self._answer()
+        try:
+            return self.objects[kind, namespace, name]
+        except KeyError:
+            raise errors.NotFound("gone", status=404) from None
+
+    async def list_metadata(self, kind: Kind) -> AsyncIterator[ObjectMeta]:
+        self._answer()
+        for (listed, namespace, name), body in list(self.objects.items()):
+            if listed is kind:
+                metadata = body["metadata"]
+                yield ObjectMeta(namespace, name, metadata["uid"], metadata["resourceVersion"])
+
+    async def replace_status(
+        self, kind: Kind, namespace: str, name: str, uid: str, status: dict[str, Any]
+    ) -> dict[str, Any]:
+        body = await self.read(kind, namespace, name)
+        if self.invalid or body["metadata"]["uid"] != uid:
+            raise errors.Invalid("the test did not hold", status=422)
+        self.writes += 1
+        metadata = {**body["metadata"], "resourceVersion": str(next(self._versions))}
+        self.objects[kind, namespace, name] = {**body, "metadata": metadata, "status": status}
+        return self.objects[kind, namespace, name]
+
+    def _answer(self) -> None:
+        if self.outages:
+            self.outages -= 1
+            raise errors.Unavailable("no answer")

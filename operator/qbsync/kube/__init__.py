@@ -1,0 +1,1 @@
+"""The only door to the Kubernetes API: status patches, Secrets, Events, the Lease."""

@@ -1,0 +1,138 @@
+"""One reporter for all status: each object's result is written once, and until it is stored.
+
+A result waits in memory, overlaying the cached object, for as long as the API server does not take it;
+only the death of the object ends that.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+
+from qbsync.engine.backoff import Backoff
+from qbsync.engine.clock import Clock
+from qbsync.engine.keys import Key
+from qbsync.engine.store import ObjectStore
+from qbsync.kube import errors
+from qbsync.kube.objects import ObjectsApi
+
+logger = logging.getLogger(__name__)
+audit = logging.getLogger("qbsync.audit")
+
+JsonObject = dict[str, Any]
+
+
+class ReportObserver(Protocol):
+    """Counts what the reporter did."""
+
+    def status_written(self) -> None: ...
+
+    def result_orphaned(self) -> None: ...
+
+    def status_failed(self) -> None: ...
+
+
+class Reporter:
+    """Writes statuses in the background, the newest one of each object, a few at a time."""
+
+    def __init__(
+        self,
+        *,
+        objects: ObjectsApi,
+        store: ObjectStore,
+        clock: Clock,
+        rng: random.Random,
+        observer: ReportObserver,
+        concurrency: int = 16,
+    ) -> None:
+        self._objects, self._store, self._clock, self._rng = objects, store, clock, rng
+        self._observer = observer
+        self._slots = asyncio.Semaphore(concurrency)
+        self._pending: dict[Key, JsonObject] = {}
+        self._writers: dict[Key, asyncio.Task[None]] = {}
+        self._backoff = Backoff(cap=timedelta(seconds=30))
+
+    @property
+    def waiting(self) -> int:
+        """How many results are not stored yet."""
+        return len(self._writers)
+
+    def report(self, key: Key, status: JsonObject) -> bool:
+        """Record a status; returns at once. False if it is what the object already has: nothing is written."""
+        snapshot = self._store.get(key)
+        if snapshot is not None and snapshot.status == status:
+            return False
+        self._store.overlay(key, status)
+        self._pending[key] = status
+        if key not in self._writers:
+            writer = asyncio.create_task(self._write_all(key), name=f"report of {key}")
+            self._writers[key] = writer
+            writer.add_done_callback(lambda _: self._writers.pop(key, None))
+        return True
+
+    async def flush(self) -> None:
+        """Wait until every result is stored or its object is gone."""
+        while self._writers:
+            await asyncio.wait(tuple(self._writers.values()))
+
+    async def stored(self, key: Key) -> None:
+        """Wait until what was reported for this object is stored, or it is gone."""
+        while (writer := self._writers.get(key)) is not None:
+            await asyncio.wait([writer])
+
+    async def _write_all(self, key: Key) -> None:
+        failures = 0
+        while key in self._pending:
+            status = self._pending[key]
+            settled = await self._write(key, status)
+            if settled:
+                failures = 0
+                if self._pending.get(key) is status:
+                    del self._pending[key]
+            else:
+                failures += 1
+                self._observer.status_failed()
+                await self._clock.sleep(self._backoff.delay(failures, self._rng))
+
+    async def _write(self, key: Key, status: JsonObject) -> bool:
+        async with self._slots:
+            try:
+                body = await self._objects.replace_status(key.kind, key.namespace, key.name, key.uid, status)
+            except errors.NotFound:
+                return self._orphaned(key, status)
+            except errors.Invalid as error:
+                return await self._refused(key, status, error)
+            except errors.KubeError as error:
+                logger.warning("status of %s not stored yet: %s", key, error)
+                return False
+        self._observer.status_written()
+        self._store.stored(key, status, body)
+        return True
+
+    async def _refused(self, key: Key, status: JsonObject, error: errors.Invalid) -> bool:
+        try:
+            body = await self._objects.read(key.kind, key.namespace, key.name)
+        except errors.NotFound:
+            return self._orphaned(key, status)
+        except errors.KubeError:
+            return False
+        if body["metadata"]["uid"] != key.uid:
+            return self._orphaned(key, status)
+        logger.error("the schema refuses the status of %s, are the CRDs of this release? %s", key, error)
+        return False
+
+    def _orphaned(self, key: Key, status: JsonObject) -> bool:
+        self._observer.result_orphaned()
+        self._store.discard(key)
+        self._pending.pop(key, None)
+        audit.info(
+            "result of an object that is gone",
+            extra={"audit": True, "event": "ResultOrphaned", "object": str(key), **_identity_of(status)},
+        )
+        return True
+
+
+def _identity_of(status: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: status[name] for name in ("quickbooksId", "docNumber", "outcome") if name in status}

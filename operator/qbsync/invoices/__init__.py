@@ -1,0 +1,1 @@
+"""One spec, one invoice, exactly once: identity, claims, mapping, references, decide, reconcile."""

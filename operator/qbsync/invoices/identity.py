@@ -1,0 +1,100 @@
+"""What makes an invoice ours: the requestid of each intended change, and the owner mark it carries."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+MAPPING_VERSION = 1
+"""Moves when the same spec is mapped to other content; part of every applied hash."""
+
+_REQUESTID_LENGTH = 32
+_KEY_LENGTH = 10
+_UID_LENGTH = 6
+_MARK = re.compile(r"\[qbsync k:(?P<key>[a-z2-7]{10}) u:(?P<uid>[a-z2-7]{6})(?P<adopted> a)?\]")
+
+
+def _digest(*parts: str) -> str:
+    content = "\0".join(parts).encode()
+    return base64.b32encode(hashlib.sha256(content).digest()).decode().rstrip("=").lower()
+
+
+def requestid(*, uid: str, recreate: str, operation: str, n: int | str) -> str:
+    """QuickBooks' idempotency key for one intended change (Intuit: at most 50 characters, per company).
+
+    Never made from time, retries or the spec alone: QuickBooks answers a repeated id with the first
+    answer, whatever the operation or body.
+    """
+    return _digest(uid, recreate, operation, str(n))[:_REQUESTID_LENGTH]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerMark:
+    """`[qbsync k:… u:…]` in an invoice's note: whose it is, and which object last wrote it."""
+
+    key: str
+    uid: str
+    adopted: bool = False
+
+    def __str__(self) -> str:
+        return f"[qbsync k:{self.key} u:{self.uid}{' a' if self.adopted else ''}]"
+
+    def same_owner(self, other: "OwnerMark") -> bool:
+        """True if both name the same source or object, be it under another uid."""
+        return self.key == other.key
+
+
+def owner_mark(
+    *, namespace: str, name: str, uid: str, source_system: str | None, source_id: str | None
+) -> OwnerMark:
+    """The mark of an InvoiceSync: its source if it names one, else its own name; survives a new uid."""
+    if source_system and source_id:
+        key = _digest("source", source_system, source_id)
+    else:
+        key = _digest("object", namespace, name)
+    return OwnerMark(key[:_KEY_LENGTH], uid_mark(uid))
+
+
+def uid_mark(uid: str) -> str:
+    """The short form of a uid in a mark."""
+    return _digest("uid", uid)[:_UID_LENGTH]
+
+
+def find_mark(note: str | None) -> OwnerMark | None:
+    """The last owner mark in a note, None without one."""
+    marks = list(_MARK.finditer(note or ""))
+    if not marks:
+        return None
+    last = marks[-1]
+    return OwnerMark(last["key"], last["uid"], adopted=last["adopted"] is not None)
+
+
+def with_mark(note: str | None, mark: OwnerMark) -> str:
+    """A note that ends in the mark."""
+    return f"{note}\n{mark}" if note else str(mark)
+
+
+def docnumber_claim(number: str) -> str:
+    """What two DocNumbers must share to be the same number to a person."""
+    return number.strip().casefold()
+
+
+def content_hash(content: Mapping[str, Any]) -> str:
+    """A hash of a spec's invoice that does not move with spelling (`3` and `3.00` are one quantity)."""
+    canonical = msgspec.json.encode(_canonical(content), order="deterministic")
+    return f"v{MAPPING_VERSION}:{hashlib.sha256(canonical).hexdigest()[:32]}"
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _canonical(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, list | tuple):
+        return [_canonical(entry) for entry in value]
+    if isinstance(value, Decimal):
+        return format(value.normalize(), "f")
+    return value

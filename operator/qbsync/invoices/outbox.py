@@ -1,0 +1,330 @@
+"""Sending a create, and reading what its outcome is: definite, or unknown.
+
+From before the first send until the outcome is definite, requestid and body are frozen; what came back
+without a complete answer is looked up, and sent again only when QuickBooks can no longer be at it.
+"""
+
+import asyncio
+import hashlib
+import logging
+import random
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Protocol
+
+from qbsync.api.conditions import InvoiceReason
+from qbsync.api.invoice import Intent, Outcome
+from qbsync.engine.backoff import Backoff
+from qbsync.engine.clock import Clock
+from qbsync.engine.store import ObjectStore
+from qbsync.invoices.candidate import Candidate
+from qbsync.invoices.connection import Connection
+from qbsync.invoices.desk import Sent
+from qbsync.invoices.identity import requestid
+from qbsync.invoices.lookup import existing
+from qbsync.invoices.mapping import Resolved, to_quickbooks, transaction_date
+from qbsync.invoices.settle import Settler
+from qbsync.kube import errors as kube_errors
+from qbsync.kube.objects import ObjectsApi
+from qbsync.quickbooks.client import CompanyClient
+from qbsync.quickbooks.entities import Invoice, dump_json, parse_invoice
+from qbsync.quickbooks.errors import (
+    NoAccessToken,
+    QuickBooksError,
+    Rejected,
+    Throttled,
+    outcome_unknown,
+)
+from qbsync.quickbooks.faults import DuplicateDocNumber
+
+logger = logging.getLogger(__name__)
+
+LOOKUP_LAG = timedelta(seconds=5)
+"""A query may miss an invoice for so long after its commit: absence is concluded no earlier."""
+THROTTLE_WAIT = timedelta(seconds=60)
+"""Intuit: on 429, wait 60 seconds."""
+HEARD_LATELY = timedelta(seconds=60)
+"""A create for an object not heard of for longer reads it first: the watch may have a gap."""
+REPLAY_TOLERANCE = timedelta(seconds=5)
+DUPLICATE_ATTEMPTS = 3
+
+_REASON_BY_CODE = {
+    "610": InvoiceReason.REFERENCE_NOT_FOUND,
+    "2500": InvoiceReason.REFERENCE_NOT_FOUND,
+    "6190": InvoiceReason.SUBSCRIPTION_ENDED,
+    "6210": InvoiceReason.PERIOD_CLOSED,
+}
+
+
+class Fence(Protocol):
+    """Says whether this process still leads, by its own clock."""
+
+    def holds(self) -> bool: ...
+
+
+class NotSending(Exception):
+    """Raised right before the bytes would go out: the call is not made."""
+
+
+class Outbox:
+    """Creates invoices for one operator process."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        store: ObjectStore,
+        objects: ObjectsApi,
+        settler: Settler,
+        fence: Fence,
+        server_timeout: timedelta,
+        access_failed: Callable[[Candidate, QuickBooksError], None],
+    ) -> None:
+        """`server_timeout`: how long QuickBooks may be at work on a request (Intuit: 120 s)."""
+        self._clock, self._rng, self._store, self._objects = clock, rng, store, objects
+        self._settler, self._fence, self._server_timeout = settler, fence, server_timeout
+        self._access_failed = access_failed
+        self._backoff = Backoff(cap=timedelta(minutes=2))
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def create(
+        self, candidate: Candidate, *, connection: Connection, client: CompanyClient, resolved: Resolved
+    ) -> None:
+        """Send it; returns at once. Raises `InvalidSpec` before anything is sent."""
+        sent = candidate.desk.sent.get(candidate.key)
+        if sent is None:
+            sent = self._freeze(candidate, connection, resolved)
+        sending = self._send(candidate, sent, connection, client)
+        task = asyncio.create_task(sending, name=f"create for {candidate.key}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def absence_proven_in(self, candidate: Candidate) -> timedelta | None:
+        """How long a send of this object may still be at work; None: nothing is."""
+        wait = self._server_timeout + LOOKUP_LAG
+        sent = candidate.desk.sent.get(candidate.key)
+        if sent is not None and sent.last_sent is not None:
+            remaining = timedelta(seconds=sent.last_sent - self._clock.monotonic()) + (sent.rest or wait)
+        elif candidate.status.intent is not None and candidate.status.intent.time is not None:
+            # Another process sent it and ended cleanly with the outcome open.
+            remaining = candidate.status.intent.time + wait - self._clock.now()
+        else:
+            return None
+        return remaining if remaining > timedelta() else None
+
+    def retry_later(
+        self, candidate: Candidate, error: Exception, *, reason: InvoiceReason = InvoiceReason.RETRYING
+    ) -> None:
+        """Nothing was sent, or nothing was learned: again after a pause."""
+        failures = candidate.desk.failed(candidate.key)
+        self._settler.wait(
+            candidate,
+            reason=reason,
+            message=str(error),
+            delay=self._backoff.delay(failures, self._rng),
+            error=error if isinstance(error, QuickBooksError) else None,
+        )
+
+    def _freeze(self, candidate: Candidate, connection: Connection, resolved: Resolved) -> Sent:
+        n = candidate.status.rejections or 0
+        day = transaction_date(
+            candidate.spec.invoice, created=candidate.created, time_zone=connection.time_zone
+        )
+        return Sent(
+            requestid=requestid(uid=candidate.key.uid, recreate=candidate.recreate, operation="create", n=n),
+            n=n,
+            number=candidate.number,
+            body=to_quickbooks(candidate.spec.invoice, resolved=resolved, mark=candidate.mark, day=day),
+            content_hash=candidate.content_hash,
+            generation=candidate.snapshot.generation,
+        )
+
+    async def _send(
+        self, candidate: Candidate, sent: Sent, connection: Connection, client: CompanyClient
+    ) -> None:
+        try:
+            await self._confirm_alive(candidate)
+            row = await client.create(
+                "Invoice",
+                sent.body,
+                requestid=sent.requestid,
+                before_send=lambda: self._before_send(candidate, sent),
+            )
+            await self._created(candidate, sent, parse_invoice(row), connection, client)
+        except NotSending as reason:
+            logger.info("not sent: %s", reason, extra={"object": str(candidate.key)})
+            self._settler.wait(
+                candidate, reason=InvoiceReason.QUEUED, message=str(reason), delay=timedelta(seconds=1)
+            )
+        except QuickBooksError as error:
+            self._failed(candidate, sent, error)
+        except Exception as error:
+            logger.exception("create failed", extra={"object": str(candidate.key)})
+            self.retry_later(candidate, error)
+
+    async def _confirm_alive(self, candidate: Candidate) -> None:
+        heard = timedelta(seconds=self._clock.monotonic() - candidate.snapshot.heard_at)
+        if heard <= HEARD_LATELY:
+            return
+        key = candidate.key
+        try:
+            body = await self._objects.read(key.kind, key.namespace, key.name)
+        except kube_errors.NotFound:
+            self._store.forget(key.kind, key.namespace, key.name, uid=key.uid)
+            raise NotSending("the object is gone") from None
+        except kube_errors.KubeError as error:
+            raise NotSending(f"the object could not be read: {error}") from error
+        self._store.observe(key.kind, body)
+
+    def _before_send(self, candidate: Candidate, sent: Sent) -> None:
+        """The last moment: an object deleted, suspended or changed meanwhile is not acted on in its old form."""
+        if not self._fence.holds():
+            raise NotSending("this process no longer leads")
+        now = self._store.get(candidate.key)
+        if now is None or now.deleting:
+            raise NotSending("the object was deleted")
+        if now.spec.get("suspend"):
+            raise NotSending("the object was suspended")
+        if sent.last_sent is None and now.generation != sent.generation:
+            raise NotSending("the object was changed")
+        candidate.desk.sent[candidate.key] = sent
+        sent.first_sent = sent.first_sent or self._clock.now()
+        sent.last_sent = self._clock.monotonic()
+        sent.rest = None
+        sent.in_flight = True
+
+    async def _created(
+        self,
+        candidate: Candidate,
+        sent: Sent,
+        invoice: Invoice,
+        connection: Connection,
+        client: CompanyClient,
+    ) -> None:
+        outcome = Outcome.CREATED
+        sent.in_flight = False
+        if _replayed(sent, invoice):
+            outcome = Outcome.RECOVERED
+            current = await self._as_it_is_now(invoice, client)
+            if current is None:
+                self._settler.refused(
+                    candidate,
+                    reason=InvoiceReason.DELETED_IN_QUICKBOOKS,
+                    message=f"invoice {invoice.id} was created, and deleted in QuickBooks since",
+                )
+                return
+            invoice = current
+        self._settler.synced(
+            candidate,
+            outcome=outcome,
+            invoice=invoice,
+            connection=connection,
+            requestid=sent.requestid,
+            content_hash=sent.content_hash,
+        )
+
+    async def _as_it_is_now(self, replayed: Invoice, client: CompanyClient) -> Invoice | None:
+        # The answer was given to an earlier send: what became of that invoice since, one read tells.
+        try:
+            return await existing(client, replayed.id)
+        except QuickBooksError:
+            return replayed
+
+    def _failed(self, candidate: Candidate, sent: Sent, error: QuickBooksError) -> None:
+        went_out, sent.in_flight = sent.in_flight, False
+        self._access_failed(candidate, error)
+        if isinstance(error, NoAccessToken):
+            self.retry_later(candidate, error, reason=InvoiceReason.CONNECTION_NOT_READY)
+        elif not went_out:
+            self.retry_later(candidate, error)
+        elif isinstance(error, Rejected) and error.code == "6140":
+            self._duplicate(candidate, sent, error)
+        elif isinstance(error, Rejected) and not outcome_unknown(error) and error.code not in {"600", "5010"}:
+            self._refused(candidate, sent, error)
+        elif outcome_unknown(error) or isinstance(error, Rejected):
+            self._unknown(candidate, sent, error)
+        else:
+            # 401, 403 and what never left this machine: QuickBooks did not work on it.
+            sent.last_sent = None
+            candidate.desk.sent.pop(candidate.key, None)
+            self.retry_later(candidate, error)
+
+    def _unknown(self, candidate: Candidate, sent: Sent, error: QuickBooksError) -> None:
+        if isinstance(error, Throttled):
+            sent.rest = THROTTLE_WAIT + LOOKUP_LAG
+        if isinstance(error, Rejected):
+            sent.n, sent.requestid = self._next_id(candidate, sent)
+        failures = candidate.desk.failed(candidate.key)
+        delay = min(self._backoff.delay(failures, self._rng), self._server_timeout)
+        self._settler.wait(
+            candidate,
+            reason=InvoiceReason.OUTCOME_UNKNOWN,
+            message=(
+                f"the invoice was sent, but QuickBooks gave no usable answer ({error}). "
+                "It is looked up, and sent again only when the first request can no longer arrive."
+            ),
+            delay=delay,
+            error=error,
+            intent=Intent(
+                operation="create",
+                request_id=sent.requestid,
+                body_hash=_body_hash(sent),
+                generation=sent.generation,
+                time=self._clock.now(),
+            ),
+        )
+
+    def _next_id(self, candidate: Candidate, sent: Sent) -> tuple[int, str]:
+        # Intuit: 600 Duplicate Request ID. If the lookup finds nothing, that id will never create anything.
+        n = sent.n + 1
+        return n, requestid(uid=candidate.key.uid, recreate=candidate.recreate, operation="create", n=n)
+
+    def _duplicate(self, candidate: Candidate, sent: Sent, error: Rejected) -> None:
+        """Intuit: 6140 Duplicate Document Number. Whose it is, the next lookup tells."""
+        candidate.desk.sent.pop(candidate.key, None)
+        failures = candidate.desk.failed(candidate.key)
+        named = DuplicateDocNumber.parse(error.detail)
+        elsewhere = named is not None and named.txn_type not in {None, "Invoice"}
+        if elsewhere or failures > DUPLICATE_ATTEMPTS:
+            whose = f"{named.txn_type} {named.txn_id}" if named is not None and elsewhere else "a transaction"
+            self._settler.refused(
+                candidate,
+                reason=InvoiceReason.DOC_NUMBER_CONFLICT,
+                message=f"DocNumber {candidate.number} is taken by {whose} in QuickBooks: "
+                f"give this InvoiceSync another number. {error}",
+                error=error,
+                rejections=sent.n + 1,
+            )
+            return
+        self._settler.wait(
+            candidate,
+            reason=InvoiceReason.RETRYING,
+            message=f"QuickBooks has DocNumber {candidate.number} already; looking at whose it is",
+            delay=LOOKUP_LAG / 2,
+            error=error,
+        )
+
+    def _refused(self, candidate: Candidate, sent: Sent, error: Rejected) -> None:
+        reason = _REASON_BY_CODE.get(error.code or "", InvoiceReason.INVALID_INVOICE)
+        if reason is InvoiceReason.REFERENCE_NOT_FOUND:
+            candidate.desk.references.forget()
+        self._settler.refused(
+            candidate,
+            reason=reason,
+            message=f"QuickBooks refused the invoice: {error}",
+            error=error,
+            rejections=sent.n + 1,
+        )
+
+
+def _replayed(sent: Sent, invoice: Invoice) -> bool:
+    return (
+        invoice.created is not None
+        and sent.first_sent is not None
+        and invoice.created < sent.first_sent - REPLAY_TOLERANCE
+    )
+
+
+def _body_hash(sent: Sent) -> str:
+    return hashlib.sha256(dump_json(sent.body)).hexdigest()[:32]

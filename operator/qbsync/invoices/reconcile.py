@@ -1,0 +1,378 @@
+"""From due keys to settled invoices: the life of one invoice reads from here downwards.
+
+A round takes the due InvoiceSyncs of one company, lets through those that have something to do, looks all
+of them up with one query, decides each with pure functions, and acts. A send goes on after the round; its
+key is ended when its outcome is settled.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+
+from pydantic import ValidationError
+
+from qbsync.api.conditions import InvoiceReason
+from qbsync.api.connection import NamespacesFrom
+from qbsync.api.invoice import Outcome
+from qbsync.api.meta import Kind
+from qbsync.engine.clock import Clock
+from qbsync.engine.grace import TakeoverGrace
+from qbsync.engine.keys import Company, Key
+from qbsync.engine.store import ObjectStore, Snapshot
+from qbsync.engine.worker import Done
+from qbsync.invoices.candidate import Candidate
+from qbsync.invoices.connection import LOOK_AGAIN, Connection, gate
+from qbsync.invoices.decide import Adopt, Create, Desired, Recover, Refuse, Surroundings, Wait, decide
+from qbsync.invoices.desk import Desk
+from qbsync.invoices.errors import ReferenceMissing, SpecError
+from qbsync.invoices.identity import docnumber_claim, find_mark
+from qbsync.invoices.labels import by_id, by_number, by_uid_mark
+from qbsync.invoices.lookup import CompanyDirectory, existing, invoices_by_number
+from qbsync.invoices.mapping import net_total
+from qbsync.invoices.outbox import Outbox
+from qbsync.invoices.references import References, names_in
+from qbsync.invoices.settle import Settler
+from qbsync.invoices.support import not_supported_yet
+from qbsync.quickbooks.client import CompanyClient
+from qbsync.quickbooks.entities import Invoice
+from qbsync.quickbooks.errors import NoAccessToken, QuickBooksError, ValueRefused
+
+logger = logging.getLogger(__name__)
+
+_FoundByNumber = Mapping[str, tuple[Invoice, ...]]
+
+
+class InvoiceReconciler:
+    """The engine's reconciler for InvoiceSyncs."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        store: ObjectStore,
+        settler: Settler,
+        outbox: Outbox,
+        grace: TakeoverGrace,
+        client_of: Callable[[Company], CompanyClient | None],
+        namespace_labels: Callable[[str], Awaitable[Mapping[str, str]]],
+        enqueue: Callable[[Company, Key, timedelta], None],
+        access_failed: Callable[[Candidate, QuickBooksError], None],
+    ) -> None:
+        self._clock, self._store, self._settler, self._outbox = clock, store, settler, outbox
+        self._grace, self._client_of, self._namespace_labels = grace, client_of, namespace_labels
+        self._enqueue, self._access_failed = enqueue, access_failed
+        self._desks: dict[Company, Desk] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def reconcile(self, company: Company, keys: Sequence[Key], done: Done) -> None:
+        """Bring these InvoiceSyncs of one company forward (engine.worker.Reconciler)."""
+        desk = self._desk(company)
+        connection = self._connection(company)
+        labels = await self._labels(connection, keys)
+        admitted = []
+        for key in keys:
+            candidate = self._parse(company, desk, key, done)
+            if candidate is not None and self._admit(candidate, connection, labels):
+                admitted.append(candidate)
+        if admitted and connection is not None:
+            await self._work(desk, connection, admitted)
+
+    def woken(self, company: Company, *, changed: bool) -> None:
+        """The connection became ready, or (`changed`) its spec did: those that wait for it go on.
+
+        What was refused is tried again only after a change.
+        """
+        desk = self._desk(company)
+        for snapshot in self._store.members(company, Kind.INVOICE):
+            if changed:
+                desk.reconsider.add(snapshot.key)
+            self._enqueue(company, snapshot.key, timedelta())
+
+    def gone(self, snapshot: Snapshot) -> None:
+        """An InvoiceSync was deleted. What was sent for it keeps its number until that is settled."""
+        desk = self._desk(snapshot.company)
+        sent = desk.sent.get(snapshot.key)
+        number = ((snapshot.spec.get("invoice") or {}).get("docNumber")) or ""
+        if sent is None or not sent.in_flight:
+            desk.settled(snapshot.key)
+            self._settler.release(snapshot.company, desk.claims.release(number, snapshot.key))
+
+    # -- before anything is asked of QuickBooks ------------------------------------------------------
+
+    def _parse(self, company: Company, desk: Desk, key: Key, done: Done) -> Candidate | None:
+        snapshot = self._store.get(key)
+        if snapshot is None or snapshot.deleting:
+            done(key, None)
+            return None
+        try:
+            return Candidate.parse(company, desk, snapshot, done)
+        except ValidationError as error:
+            where = error.errors()[0]["loc"]
+            logger.error("unreadable InvoiceSync %s at %s: are the CRDs of this release?", key, where)  # noqa: TRY400
+            done(key, None)
+            return None
+
+    def _admit(
+        self, candidate: Candidate, connection: Connection | None, labels: Mapping[str, Mapping[str, str]]
+    ) -> bool:
+        """True if QuickBooks has to be asked; everything else is settled here."""
+        if candidate.spec.suspend:
+            self._settler.suspended(candidate)
+            return False
+        if candidate.status.quickbooks_id is not None and not self._admit_recorded(candidate):
+            return False
+        tried = candidate.key in candidate.desk.reconsider or candidate.request_pending
+        if candidate.refused and not tried:
+            self._settler.end(candidate)
+            return False
+        missing = not_supported_yet(candidate.spec, candidate.snapshot.annotations)
+        if missing and candidate.status.quickbooks_id is None:
+            self._refuse(candidate, InvoiceReason.INVALID_INVOICE, f"not supported yet: {', '.join(missing)}")
+            return False
+        closed = gate(
+            company=candidate.company,
+            namespace=candidate.key.namespace,
+            namespace_labels=labels.get(candidate.key.namespace, {}),
+            spec=candidate.spec,
+            connection=connection,
+        )
+        if closed is not None:
+            self._conclude(candidate, closed)
+        return closed is None and (candidate.status.quickbooks_id is not None or self._claimed(candidate))
+
+    def _admit_recorded(self, candidate: Candidate) -> bool:
+        """True if somebody asked for a sync of an invoice that stands; what the spec says may have moved."""
+        if candidate.status.applied_hash != candidate.content_hash:
+            if not candidate.refused or candidate.request_pending:
+                self._refuse(
+                    candidate,
+                    InvoiceReason.INVALID_INVOICE,
+                    f"not supported yet: a change of spec.invoice after invoice {candidate.status.quickbooks_id} "
+                    "was created. Change it in QuickBooks, or take the change of the spec back",
+                )
+            else:
+                self._settler.end(candidate)
+            return False
+        if candidate.request_pending:
+            return True
+        if candidate.deleted_in_quickbooks:
+            self._settler.end(candidate)
+        else:
+            self._settler.unchanged(candidate)
+        return False
+
+    def _claimed(self, candidate: Candidate) -> bool:
+        rivals = [
+            rival
+            for rival in self._store.labelled(candidate.company, by_number(candidate.number))
+            if rival.key == candidate.key or _contends(rival)
+        ]
+        if candidate.desk.claims.claim(candidate.number, candidate.key, rivals):
+            return True
+        self._settler.wait(
+            candidate,
+            reason=InvoiceReason.QUEUED,
+            message=f"another InvoiceSync is settling DocNumber {candidate.number} first",
+            delay=LOOK_AGAIN / 2,
+        )
+        return False
+
+    async def _labels(
+        self, connection: Connection | None, keys: Sequence[Key]
+    ) -> dict[str, Mapping[str, str]]:
+        allowed = connection.spec.allowed_namespaces if connection is not None else None
+        if connection is None or allowed is None or allowed.from_ is not NamespacesFrom.SELECTOR:
+            return {}
+        foreign = {key.namespace for key in keys} - {connection.snapshot.key.namespace}
+        return {namespace: await self._namespace_labels(namespace) for namespace in foreign}
+
+    # -- asking QuickBooks, and deciding ---------------------------------------------------------------
+
+    async def _work(self, desk: Desk, connection: Connection, admitted: list[Candidate]) -> None:
+        client = self._client_of(connection.snapshot.company)
+        if client is None:
+            for candidate in admitted:
+                message = f"connection {candidate.company} is being opened"
+                self._conclude(candidate, Wait(InvoiceReason.CONNECTION_NOT_READY, message, LOOK_AGAIN))
+            return
+        fresh = []
+        for candidate in admitted:
+            if candidate.status.quickbooks_id is not None:
+                self._start(self._verify(candidate, connection, client))
+            else:
+                fresh.append(candidate)
+        if not fresh:
+            return
+        proofs = {candidate.key: self._proof(candidate) for candidate in fresh}
+        try:
+            found = await invoices_by_number(client, [candidate.number for candidate in fresh])
+            invoices = [candidate.spec.invoice for candidate in fresh]
+            await desk.references.learn(invoices, CompanyDirectory(client))
+            found = {number: rows async for number, rows in _with_remembered(client, fresh, found)}
+        except ValueRefused as error:
+            self._refuse_value(fresh, error)
+            return
+        except QuickBooksError as error:
+            for candidate in fresh:
+                self._put_off(candidate, error)
+            return
+        for candidate in fresh:
+            self._decide(candidate, connection, client, found, proofs[candidate.key])
+
+    def _proof(self, candidate: Candidate) -> tuple[timedelta | None, timedelta | None]:
+        # Taken before the lookup: only a lookup begun afterwards proves absence.
+        forbidden = self._grace.remaining(candidate.snapshot, monotonic=self._clock.monotonic())
+        return self._outbox.absence_proven_in(candidate), forbidden
+
+    def _decide(
+        self,
+        candidate: Candidate,
+        connection: Connection,
+        client: CompanyClient,
+        found: _FoundByNumber,
+        proof: tuple[timedelta | None, timedelta | None],
+    ) -> None:
+        rows = found.get(docnumber_claim(candidate.number), ())
+        try:
+            desired = self._desired(candidate, connection)
+            action = decide(desired, rows, self._surroundings(candidate, connection, rows, proof))
+            if isinstance(action, Create):
+                resolved = candidate.desk.references.resolve(candidate.spec.invoice)
+                self._outbox.create(candidate, connection=connection, client=client, resolved=resolved)
+                return
+        except SpecError as error:
+            missing = isinstance(error, ReferenceMissing)
+            reason = InvoiceReason.REFERENCE_NOT_FOUND if missing else InvoiceReason.INVALID_INVOICE
+            self._refuse(candidate, reason, str(error))
+            return
+        if isinstance(action, Adopt | Recover):
+            outcome = Outcome.ADOPTED if isinstance(action, Adopt) else Outcome.RECOVERED
+            self._settler.synced(candidate, outcome=outcome, invoice=action.invoice, connection=connection)
+        else:
+            self._conclude(candidate, action)
+
+    def _desired(self, candidate: Candidate, connection: Connection) -> Desired:
+        invoice = candidate.spec.invoice
+        return Desired(
+            doc_number=candidate.number,
+            customer_id=candidate.desk.references.customer(invoice),
+            currency=None,
+            transaction_date=invoice.transaction_date,
+            net=net_total(invoice),
+            mark=candidate.mark,
+            adoption=connection.adoption_for(candidate.spec),
+            discreet=candidate.key.namespace != candidate.company.namespace,
+        )
+
+    def _surroundings(
+        self,
+        candidate: Candidate,
+        connection: Connection,
+        rows: tuple[Invoice, ...],
+        proof: tuple[timedelta | None, timedelta | None],
+    ) -> Surroundings:
+        marks = {mark.uid for row in rows if (mark := find_mark(row.private_note)) is not None}
+        return Surroundings(
+            home_currency=connection.home_currency,
+            live_uid_marks=frozenset(mark for mark in marks if self._others(candidate, by_uid_mark(mark))),
+            recorded_elsewhere={
+                row.id: f"{others[0].key.namespace}/{others[0].key.name}"
+                for row in rows
+                if (others := self._others(candidate, by_id(row.id)))
+            },
+            absence_proven_in=proof[0],
+            create_forbidden_for=proof[1],
+        )
+
+    def _others(self, candidate: Candidate, label: str) -> list[Snapshot]:
+        labelled = self._store.labelled(candidate.company, label)
+        return [snapshot for snapshot in labelled if snapshot.key != candidate.key]
+
+    async def _verify(self, candidate: Candidate, connection: Connection, client: CompanyClient) -> None:
+        """Somebody asked for a sync of an invoice that is recorded: is it still there, and what is paid?"""
+        quickbooks_id = candidate.status.quickbooks_id or ""
+        try:
+            invoice = await existing(client, quickbooks_id)
+        except QuickBooksError as error:
+            self._put_off(candidate, error)
+            return
+        if invoice is None:
+            gone = f"invoice {quickbooks_id} was deleted in QuickBooks; it is not created again by itself"
+            self._refuse(candidate, InvoiceReason.DELETED_IN_QUICKBOOKS, gone)
+        else:
+            self._settler.verified(candidate, invoice=invoice, connection=connection)
+
+    # -- outcomes ----------------------------------------------------------------------------------------
+
+    def _conclude(self, candidate: Candidate, action: Wait | Refuse) -> None:
+        if isinstance(action, Refuse):
+            self._refuse(candidate, action.reason, action.message)
+            return
+        delay = action.delay
+        if action.reason is InvoiceReason.OUTCOME_UNKNOWN:
+            # It may turn up before its absence is proven: look again soon, less and less often.
+            delay = min(delay, timedelta(seconds=2 ** min(candidate.desk.failed(candidate.key), 6)))
+        self._settler.wait(candidate, reason=action.reason, message=action.message, delay=delay)
+
+    def _refuse(self, candidate: Candidate, reason: InvoiceReason, message: str) -> None:
+        self._settler.refused(candidate, reason=reason, message=message)
+
+    def _refuse_value(self, candidates: Sequence[Candidate], error: ValueRefused) -> None:
+        """QuickBooks cannot even be asked for one value: whoever wrote it is refused, the others go on."""
+        for candidate in candidates:
+            if error.value in names_in(candidate.spec.invoice):
+                message = f"QuickBooks cannot look up {error.value!r}: {error}"
+                self._settler.refused(
+                    candidate, reason=InvoiceReason.INVALID_INVOICE, message=message, error=error
+                )
+            else:
+                self._settler.again(candidate)
+
+    def _put_off(self, candidate: Candidate, error: QuickBooksError) -> None:
+        """A lookup that failed is unknown, never absent."""
+        self._access_failed(candidate, error)
+        no_token = isinstance(error, NoAccessToken)
+        reason = InvoiceReason.CONNECTION_NOT_READY if no_token else InvoiceReason.RETRYING
+        self._outbox.retry_later(candidate, error, reason=reason)
+
+    def _start(self, work: "asyncio.Future[None] | Awaitable[None]") -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _desk(self, company: Company) -> Desk:
+        if company not in self._desks:
+            self._desks[company] = Desk(self._clock, References(self._clock))
+        return self._desks[company]
+
+    def _connection(self, company: Company) -> Connection | None:
+        snapshot = self._store.find(Kind.CONNECTION, company.namespace, company.name)
+        if snapshot is None or snapshot.deleting:
+            return None
+        return Connection.parse(snapshot)
+
+
+def _contends(rival: Snapshot) -> bool:
+    """It is alive, and its outcome is open."""
+    if rival.deleting or rival.spec.get("suspend") or rival.status.get("quickbooksId"):
+        return False
+    refused = any(
+        condition.get("type") == "Ready" and condition.get("status") == "False"
+        for condition in rival.status.get("conditions") or ()
+    )
+    return not (refused and rival.status.get("observedGeneration") == rival.generation)
+
+
+async def _with_remembered(
+    client: CompanyClient, candidates: Sequence[Candidate], found: _FoundByNumber
+) -> AsyncIterator[tuple[str, tuple[Invoice, ...]]]:
+    """What was found, and what this process created so lately that the query may have missed it."""
+    for candidate in candidates:
+        number = docnumber_claim(candidate.number)
+        rows = found.get(number, ())
+        lately = candidate.desk.remembered(candidate.number)
+        if lately is not None and all(row.id != lately.id for row in rows):
+            still_there = await existing(client, lately.id)
+            rows = rows if still_there is None else (*rows, still_there)
+        yield number, rows

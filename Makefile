@@ -4,7 +4,7 @@ PYTHON ?= python3
 WORKERS ?= 4
 READY := .venv/.ready
 
-.PHONY: help setup demo test lint format crds lock histories clean
+.PHONY: help setup demo test lint format generate lock clean
 
 help: ## What there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,15 +25,16 @@ test: lint ## All checks and all tests
 lint: setup ## Style, types, import directions
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy -p qbsync
+	.venv/bin/mypy -p qbsync -p localplane
 	.venv/bin/lint-imports
 
 format: setup ## Put the code in form
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-crds: setup ## Write crds/ and what is made from it anew, after a change of operator/qbsync/api
-	.venv/bin/python -m qbsync.api.crds crds
+generate: setup ## Write crds/ and what is made from them anew, after a change of operator/qbsync/api
+	.venv/bin/python -m qbsync.api.generate
+	.venv/bin/python dev/chart_crds.py
 
 lock: setup ## Resolve the dependencies anew
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

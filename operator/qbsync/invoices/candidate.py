@@ -101,7 +101,12 @@ class Candidate:
         return datetime.fromisoformat(self.snapshot.metadata["creationTimestamp"])
 
     def occasion(self, now: datetime) -> Occasion:
-        return Occasion(now=now, generation=self.snapshot.generation, request=self.request)
+        return Occasion(
+            now=now,
+            generation=self.snapshot.generation,
+            doc_number=self.spec.invoice.doc_number,
+            request=self.request,
+        )
 
 
 def today(now: datetime, time_zone: str) -> date:

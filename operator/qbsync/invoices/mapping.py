@@ -70,9 +70,10 @@ def to_quickbooks(invoice: InvoiceSpec, *, resolved: Resolved, mark: OwnerMark, 
     }
     if invoice.due_date is not None:
         body["DueDate"] = invoice.due_date.isoformat()
-    if invoice.bill_email is not None:
+    # An empty text clears a field; a new invoice has nothing to clear.
+    if invoice.bill_email:
         body["BillEmail"] = {"Address": invoice.bill_email}
-    if invoice.customer_memo is not None:
+    if invoice.customer_memo:
         body["CustomerMemo"] = {"value": invoice.customer_memo}
     return body
 
@@ -91,6 +92,6 @@ def _line(line: Line, position: int, item_id: str) -> JsonObject:
         "DetailType": "SalesItemLineDetail",
         "SalesItemLineDetail": detail,
     }
-    if line.description is not None:
+    if line.description:
         mapped["Description"] = line.description
     return mapped

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 from qbsync.api.conditions import InvoiceReason, summarize
 from qbsync.api.invoice import (
@@ -28,6 +27,8 @@ class Occasion:
 
     now: datetime
     generation: int
+    doc_number: str | None
+    """The number that the spec asks for; QuickBooks may give another."""
     request: str | None
     """The value of the annotation `requested-at` that this answers."""
 
@@ -135,6 +136,7 @@ def waiting(
         update={
             "observed_generation": occasion.generation,
             "conditions": conditions,
+            "doc_number": previous.doc_number or occasion.doc_number,
             "next_retry_time": occasion.now + delay,
             "last_error": last_error(error, occasion.now) if error is not None else previous.last_error,
             "request_id": intent.request_id if intent is not None else previous.request_id,
@@ -154,12 +156,6 @@ def last_error(error: QuickBooksError, now: datetime) -> LastError:
         intuit_tid=error.intuit_tid,
         time=now,
     )
-
-
-def status_json(status: InvoiceSyncStatus) -> dict[str, Any]:
-    """The status as the API server stores it."""
-    dumped: dict[str, Any] = status.model_dump(by_alias=True, exclude_none=True, mode="json")
-    return dumped
 
 
 def payment_status(invoice: Invoice, today: date) -> PaymentStatus:
@@ -195,6 +191,7 @@ def _concluded(
         update={
             "observed_generation": occasion.generation,
             "conditions": conditions,
+            "doc_number": previous.doc_number or occasion.doc_number,
             "last_handled_request": occasion.request or previous.last_handled_request,
         }
     )

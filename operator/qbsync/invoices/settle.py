@@ -94,7 +94,7 @@ class Settler:
             intuit_tid=None,
         )
         candidate.desk.remember(invoice)
-        self._reporter.report(candidate.key, report.status_json(status))
+        self._reporter.report(candidate.key, status.document())
         self._observer.invoice_settled(candidate.company, outcome.value, now - candidate.created)
         audit.info(
             "invoice synced",
@@ -126,7 +126,7 @@ class Settler:
             currency=connection.home_currency,
             today=today(now, connection.time_zone),
         )
-        self._reporter.report(candidate.key, report.status_json(status))
+        self._reporter.report(candidate.key, status.document())
         self.end(candidate)
 
     def unchanged(self, candidate: Candidate) -> None:
@@ -152,7 +152,7 @@ class Settler:
                 "last_error": None,
             }
         )
-        self._reporter.report(candidate.key, report.status_json(new))
+        self._reporter.report(candidate.key, new.document())
         self.end(candidate)
 
     def suspended(self, candidate: Candidate) -> None:
@@ -163,7 +163,7 @@ class Settler:
             update={"conditions": conditions, "observed_generation": generation}
         )
         if conditions:
-            self._reporter.report(candidate.key, report.status_json(new))
+            self._reporter.report(candidate.key, new.document())
         self.end(candidate)
 
     def refused(
@@ -186,7 +186,7 @@ class Settler:
         )
         if candidate.refused and candidate.ready_reason == reason and not candidate.request_pending:
             status = _same_error_time(candidate, status)
-        if self._reporter.report(candidate.key, report.status_json(status)):
+        if self._reporter.report(candidate.key, status.document()):
             event = "DocNumberConflict" if reason is InvoiceReason.DOC_NUMBER_CONFLICT else "InvoiceRejected"
             if reason is InvoiceReason.DELETED_IN_QUICKBOOKS:
                 event = "DeletedInQuickBooks"
@@ -264,7 +264,7 @@ class Settler:
             error=error,
             intent=intent,
         )
-        self._reporter.report(candidate.key, report.status_json(status))
+        self._reporter.report(candidate.key, status.document())
 
     def _release(self, candidate: Candidate) -> None:
         self.release(candidate.company, candidate.desk.claims.release(candidate.number, candidate.key))

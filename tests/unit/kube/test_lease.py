@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+from qbsync.api.meta import Kind
 from qbsync.engine.grace import NO_GRACE, TakeoverGrace
 from qbsync.engine.keys import Company, Key
-from qbsync.api.meta import Kind
 from qbsync.engine.store import Snapshot
 from qbsync.kube.lease import LeaseRecord, LeaseTimes, RivalWatch, Takeover, claimed, released
 

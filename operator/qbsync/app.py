@@ -1,0 +1,223 @@
+"""The composition root: settings in, a running operator out. Owns the process, its signals and its end."""
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from qbsync import __version__
+from qbsync.engine.clock import SystemClock
+from qbsync.engine.grace import NO_GRACE, TakeoverGrace
+from qbsync.invoices.outbox import LOOKUP_LAG
+from qbsync.kube import errors as kube_errors
+from qbsync.kube.api import KubeApi, Login, login
+from qbsync.kube.election import Election
+from qbsync.kube.lease import LeaseTimes, Takeover
+from qbsync.leading import Leadership
+from qbsync.quickbooks.transport import HttpTransport
+from qbsync.settings import OperatorSettings
+from qbsync.telemetry import logs
+from qbsync.telemetry.metrics import Metrics
+from qbsync.telemetry.probes import ProbeServer
+from qbsync.tokens.errors import KeyringError
+from qbsync.tokens.keyring import Keyring
+
+logger = logging.getLogger(__name__)
+
+LEASE = "qbsync"
+MAX_CONNECTIONS = 200
+LOST_LEASE_DRAIN = timedelta(seconds=10)
+"""Without the lease only what is under way is finished and recorded, and not for long."""
+DRAIN_MARGIN = timedelta(seconds=15)
+UNREADY_AFTER = timedelta(seconds=30)
+EXIT_CONFIGURATION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNamespace:
+    """Where the Lease lives, and whether connections may live there too."""
+
+    name: str
+    closed: bool
+    """It was named on purpose, so its Secrets are the operator's own."""
+
+    @classmethod
+    def of(cls, settings: OperatorSettings, entry: Login) -> "OwnNamespace":
+        if settings.operator_namespace:
+            return cls(settings.operator_namespace, closed=True)
+        if entry.in_cluster and entry.namespace:
+            return cls(entry.namespace, closed=True)
+        return cls(entry.namespace or "default", closed=False)
+
+
+def main(settings: OperatorSettings, environment: Mapping[str, str] = os.environ) -> int:
+    """Run one operator process to its end; returns the exit code."""
+    logs.configure(settings.log_level)
+    try:
+        keyring = _keyring(environment)
+    except KeyringError as error:
+        sys.stderr.write(f"qbsync: {error}\n")
+        return EXIT_CONFIGURATION
+    try:
+        return asyncio.run(_Process(settings, keyring, environment).run())
+    except kube_errors.KubeError as error:
+        sys.stderr.write(f"qbsync: {error}\n")
+        return EXIT_CONFIGURATION
+
+
+def _keyring(environment: Mapping[str, str]) -> Keyring:
+    return Keyring.from_environment(environment)
+
+
+class _Process:
+    def __init__(self, settings: OperatorSettings, keyring: Keyring, environment: Mapping[str, str]) -> None:
+        self._settings, self._keyring = settings, keyring
+        host = environment.get("POD_NAME") or socket.gethostname()
+        self._identity = f"{host}-{secrets.token_hex(8)}"
+        self._metrics = Metrics()
+        self._times = LeaseTimes(settings.lease_duration)
+        self._stop = asyncio.Event()
+        self._leadership: Leadership | None = None
+
+    async def run(self) -> int:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        entry = await login()
+        own = OwnNamespace.of(self._settings, entry)
+        election = Election(
+            connect=_connect,
+            namespace=own.name,
+            name=f"{LEASE}-{self._settings.instance}" if self._settings.instance else LEASE,
+            identity=self._identity,
+            times=self._times,
+        )
+        probes = ProbeServer(
+            address=self._settings.listen_address,
+            metrics=self._metrics,
+            unready=lambda: _unready(election),
+            before_scrape=self._measure,
+        )
+        serving = asyncio.create_task(probes.run(), name="probes")
+        self._say_hello(own, probes)
+        election.start()
+        try:
+            return await self._stand_and_lead(entry, own, election)
+        finally:
+            probes.stop()
+            await serving
+
+    async def _stand_and_lead(self, entry: Login, own: OwnNamespace, election: Election) -> int:
+        stopped = asyncio.create_task(self._stop.wait())
+        won = asyncio.create_task(election.won())
+        await asyncio.wait([stopped, won], return_when=asyncio.FIRST_COMPLETED)
+        if not won.done():
+            won.cancel()
+            await election.stop(release=False)
+            return 0
+        takeover = won.result()
+        self._metrics.leader.set(1)
+        try:
+            return await self._lead(entry, own, election, takeover)
+        finally:
+            self._metrics.leader.set(0)
+            stopped.cancel()
+
+    async def _lead(self, entry: Login, own: OwnNamespace, election: Election, takeover: Takeover) -> int:
+        api, transport = KubeApi(entry.configuration), HttpTransport(max_connections=MAX_CONNECTIONS)
+        leadership = self._leadership = Leadership(
+            settings=self._settings,
+            api=api,
+            transport=transport,
+            keyring=self._keyring,
+            election=election,
+            grace=self._grace(takeover),
+            metrics=self._metrics,
+            clock=SystemClock(),
+            rng=random.SystemRandom(),
+            identity=self._identity,
+            closed_namespace=own.name if own.closed else None,
+        )
+        try:
+            return await self._work(leadership, election)
+        finally:
+            self._leadership = None
+            await transport.aclose()
+            await api.aclose()
+
+    async def _work(self, leadership: Leadership, election: Election) -> int:
+        """Lead until told to stop, the lease is lost, or something broke; then drain and leave."""
+        stopped = asyncio.create_task(self._stop.wait(), name="stop")
+        lost = asyncio.create_task(election.lost(), name="lease")
+        running = asyncio.create_task(leadership.run(), name="work")
+        await asyncio.wait([stopped, lost, running], return_when=asyncio.FIRST_COMPLETED)
+        holding = election.holds()
+        for task in (stopped, lost):
+            task.cancel()
+        logger.info("draining", extra={"holdsLease": holding})
+        drained = await leadership.drain(self._drain_time() if holding else LOST_LEASE_DRAIN)
+        broken = running.exception() if running.done() else None
+        running.cancel()
+        await leadership.close()
+        await election.stop(release=drained and holding and broken is None)
+        if broken is not None:
+            logger.error("stopped, since %s", broken)
+        logger.info("stopped", extra={"drained": drained})
+        return 0 if holding and broken is None else 1
+
+    def _drain_time(self) -> timedelta:
+        return max(self._settings.quickbooks_server_timeout, self._settings.token_timeout) + DRAIN_MARGIN
+
+    def _grace(self, takeover: Takeover) -> TakeoverGrace:
+        if self._settings.no_takeover_grace:
+            return NO_GRACE
+        grace = TakeoverGrace.after(
+            takeover,
+            times=self._times,
+            server_timeout=self._settings.quickbooks_server_timeout,
+            lookup_lag=LOOKUP_LAG,
+        )
+        if not takeover.clean:
+            wait = max(grace.until - time.monotonic(), 0)
+            logger.warning(
+                "took over from a process that ended without a word: creates for objects that it may have sent for "
+                "wait %.0f s",
+                wait,
+            )
+        return grace
+
+    def _measure(self) -> None:
+        if self._leadership is not None:
+            self._leadership.measure()
+
+    def _say_hello(self, own: OwnNamespace, probes: ProbeServer) -> None:
+        logger.info(
+            "started",
+            extra={
+                "version": __version__,
+                "identity": self._identity,
+                "listen": probes.address,
+                "namespace": own.name,
+                "watching": list(self._settings.namespaces) or "all namespaces",
+                "keys": self._keyring.describe(),
+            },
+        )
+
+
+def _unready(election: Election) -> str | None:
+    silent = timedelta(seconds=time.monotonic() - election.last_contact)
+    if silent > UNREADY_AFTER:
+        return f"the Kubernetes API server has not answered for {silent.total_seconds():.0f} s"
+    return None
+
+
+async def _connect(timeout: timedelta) -> KubeApi:
+    return KubeApi((await login()).configuration, timeout=timeout)

@@ -1,0 +1,141 @@
+"""One client per company: its endpoints, its limits, its token; made once and kept while the connection lives."""
+
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from urllib.parse import SplitResult, urlsplit
+
+from qbsync.api.connection import Environment, Limits, QuickBooksConnectionSpec
+from qbsync.engine.clock import Clock
+from qbsync.engine.keys import Company
+from qbsync.quickbooks.client import CLIENT_MARGIN, CompanyClient, RequestObserver, TokenSource
+from qbsync.quickbooks.limits import CompanyLimiter
+from qbsync.quickbooks.oauth import QUICKBOOKS_PRODUCTION, QUICKBOOKS_SANDBOX, Provider
+from qbsync.quickbooks.transport import Transport
+from qbsync.tokens.reconcile import EndpointRefused
+from qbsync.tokens.spec import GrantSpec
+
+REQUESTS_PER_SECOND = 10
+REQUESTS_PER_MINUTE = 500
+CONCURRENT_REQUESTS = 10
+"""Intuit, "Limits and throttles": per company and app."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPolicy:
+    """Where connections with environment Custom may point."""
+
+    allow_loopback: bool
+    allowed: frozenset[str]
+    """host:port."""
+
+    @classmethod
+    def of(cls, *, allow_custom_endpoints: bool, custom_endpoint: Sequence[str]) -> "EndpointPolicy":
+        return cls(allow_custom_endpoints, frozenset(custom_endpoint))
+
+    def provider(self, spec: QuickBooksConnectionSpec) -> Provider:
+        """The provider with the addresses of this connection. Raises `EndpointRefused`."""
+        if spec.environment is Environment.PRODUCTION:
+            return QUICKBOOKS_PRODUCTION
+        if spec.environment is Environment.SANDBOX:
+            return QUICKBOOKS_SANDBOX
+        endpoints = spec.endpoints
+        if endpoints is None or endpoints.api is None or endpoints.token is None:
+            raise EndpointRefused("environment Custom needs spec.endpoints.api and spec.endpoints.token")
+        given = (endpoints.api, endpoints.token, endpoints.authorize, endpoints.revoke)
+        for url in given:
+            if url is not None:
+                self._check(url)
+        return replace(
+            QUICKBOOKS_SANDBOX,
+            api_origin=endpoints.api.rstrip("/"),
+            token_url=endpoints.token,
+            authorize_url=endpoints.authorize or QUICKBOOKS_SANDBOX.authorize_url,
+            revoke_url=endpoints.revoke or QUICKBOOKS_SANDBOX.revoke_url,
+        )
+
+    def _check(self, url: str) -> None:
+        parts = urlsplit(url)
+        loopback = _is_loopback(parts)
+        if parts.scheme != "https" and not loopback:
+            raise EndpointRefused(f"{url} is not https; plain http is for loopback addresses only")
+        if loopback and self.allow_loopback:
+            return
+        if _authority(parts) not in self.allowed:
+            flag = "--allow-custom-endpoints" if loopback else f"--custom-endpoint {_authority(parts)}"
+            raise EndpointRefused(f"{url} is not allowed: start the operator with {flag}")
+
+
+def _is_loopback(parts: SplitResult) -> bool:
+    host = parts.hostname or ""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _authority(parts: SplitResult) -> str:
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.hostname}:{port}"
+
+
+class CompanyClients:
+    """The clients of all companies of one process."""
+
+    def __init__(
+        self,
+        *,
+        transport: Transport,
+        clock: Clock,
+        server_timeout: timedelta,
+        tokens_of: Callable[[GrantSpec], TokenSource],
+        observer_of: Callable[[Company], RequestObserver],
+    ) -> None:
+        self._transport, self._clock = transport, clock
+        self._timeout = server_timeout + CLIENT_MARGIN
+        self._tokens_of, self._observer_of = tokens_of, observer_of
+        self._clients: dict[Company, tuple[GrantSpec, Limits, CompanyClient]] = {}
+        self._limiters: dict[Company, tuple[Limits, CompanyLimiter]] = {}
+
+    def connect(self, company: Company, grant: GrantSpec, limits: Limits) -> CompanyClient:
+        """The client of a company whose grant and limits are described so; kept while that stays the same."""
+        described = replace(grant, requested_at=None, known_sequence=None, suspended=False)
+        known = self._clients.get(company)
+        if known is None or known[:2] != (described, limits):
+            known = self._clients[company] = (described, limits, self._new(company, grant, limits))
+        return known[2]
+
+    def known(self, company: Company) -> CompanyClient | None:
+        """The client that `connect` made; None before that."""
+        known = self._clients.get(company)
+        return known[2] if known is not None else None
+
+    def forget(self, company: Company) -> None:
+        """The connection is gone. Its limits stay: the company's own count does not start over."""
+        self._clients.pop(company, None)
+
+    def _limiter(self, company: Company, limits: Limits) -> CompanyLimiter:
+        known = self._limiters.get(company)
+        if known is None or known[0] != limits:
+            limiter = CompanyLimiter(
+                clock=self._clock,
+                per_second=limits.requests_per_second or REQUESTS_PER_SECOND,
+                per_minute=limits.requests_per_minute or REQUESTS_PER_MINUTE,
+                concurrent=limits.concurrent_requests or CONCURRENT_REQUESTS,
+            )
+            known = self._limiters[company] = (limits, limiter)
+        return known[1]
+
+    def _new(self, company: Company, grant: GrantSpec, limits: Limits) -> CompanyClient:
+        return CompanyClient(
+            origin=grant.provider.api_origin,
+            realm=grant.realm,
+            transport=self._transport,
+            tokens=self._tokens_of(grant),
+            limiter=self._limiter(company, limits),
+            timeout=self._timeout,
+            observer=self._observer_of(company),
+        )

@@ -1,0 +1,263 @@
+"""What runs while this process leads, composed: made when the lease is won, drained when that ends."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from qbsync.announce import ObjectAnnouncer
+from qbsync.api.meta import Kind
+from qbsync.companies import CompanyClients, EndpointPolicy
+from qbsync.engine.clock import Clock
+from qbsync.engine.grace import TakeoverGrace
+from qbsync.engine.intake import Intake
+from qbsync.engine.keys import Company, Key
+from qbsync.engine.reporter import Reporter
+from qbsync.engine.store import ObjectStore, Snapshot
+from qbsync.engine.sweep import Sweep
+from qbsync.engine.worker import Lane, Workers
+from qbsync.handlers import Watch
+from qbsync.invoices.candidate import Candidate
+from qbsync.invoices.labels import labels_of
+from qbsync.invoices.outbox import Outbox
+from qbsync.invoices.reconcile import InvoiceReconciler
+from qbsync.invoices.settle import Settler
+from qbsync.kube import errors as kube_errors
+from qbsync.kube.api import KubeApi
+from qbsync.kube.election import Election
+from qbsync.kube.events import EventRecorder
+from qbsync.kube.objects import KubeObjects
+from qbsync.kube.secrets import KubeSecrets
+from qbsync.quickbooks.errors import QuickBooksError
+from qbsync.quickbooks.oauth import OAuthClient
+from qbsync.quickbooks.transport import Transport
+from qbsync.settings import InvoiceEvents, OperatorSettings
+from qbsync.telemetry.metrics import Metrics
+from qbsync.tokens.keeper import Keeper
+from qbsync.tokens.keyring import Keyring
+from qbsync.tokens.reconcile import COUNTED_EVERY, ConnectionReconciler
+from qbsync.tokens.spec import GrantSpec, KeeperSettings
+
+logger = logging.getLogger(__name__)
+
+INVOICE_ROUND = 50
+"""InvoiceSyncs looked up together: 0.02 metered reads each in a backlog."""
+INVOICES_OUTSTANDING = 20
+"""Sends still open when the next round may start: as much as ten concurrent calls work off in two seconds."""
+ROUND_LINGER = timedelta(milliseconds=100)
+
+
+def company_of(kind: Kind, body: Mapping[str, Any]) -> Company:
+    """The connection itself, or the one that an InvoiceSync refers to, whether that exists or not."""
+    metadata = body["metadata"]
+    if kind is Kind.CONNECTION:
+        return Company(metadata["namespace"], metadata["name"])
+    reference = (body.get("spec") or {}).get("connectionRef") or {}
+    return Company(reference.get("namespace") or metadata["namespace"], reference.get("name") or "")
+
+
+class Leadership:
+    """One term as leader."""
+
+    def __init__(
+        self,
+        *,
+        settings: OperatorSettings,
+        api: KubeApi,
+        transport: Transport,
+        keyring: Keyring,
+        election: Election,
+        grace: TakeoverGrace,
+        metrics: Metrics,
+        clock: Clock,
+        rng: random.Random,
+        identity: str,
+        closed_namespace: str | None,
+    ) -> None:
+        self._settings, self._api, self._metrics = settings, api, metrics
+        self._objects = KubeObjects(api, namespaces=settings.namespaces)
+        self._store = ObjectStore(clock=clock, company_of=company_of, labels_of=labels_of)
+        self._recorder = EventRecorder(api, instance=identity)
+        announcer = ObjectAnnouncer(self._recorder)
+        self._reporter = Reporter(
+            objects=self._objects, store=self._store, clock=clock, rng=rng, observer=metrics
+        )
+        self._keeper = Keeper(
+            secrets=KubeSecrets(api),
+            oauth=OAuthClient(transport=transport),
+            keyring=keyring,
+            clock=clock,
+            rng=rng,
+            fence=election,
+            process_id=identity,
+            settings=KeeperSettings(
+                token_timeout=settings.token_timeout, server_timeout=settings.quickbooks_server_timeout
+            ),
+            on_change=self._grant_changed,
+        )
+        self._clients = CompanyClients(
+            transport=transport,
+            clock=clock,
+            server_timeout=settings.quickbooks_server_timeout,
+            tokens_of=self._keeper.token_source,
+            observer_of=metrics.requests_of,
+        )
+        policy = EndpointPolicy.of(
+            allow_custom_endpoints=settings.allow_custom_endpoints, custom_endpoint=settings.custom_endpoint
+        )
+        self._connections = ConnectionReconciler(
+            clock=clock,
+            rng=rng,
+            store=self._store,
+            reporter=self._reporter,
+            keeper=self._keeper,
+            announcer=announcer,
+            observer=metrics,
+            provider_of=policy.provider,
+            client_of=self._clients.connect,
+            closed_namespace=closed_namespace,
+            wake_invoices=self._wake_invoices,
+            enqueue=self._enqueue,
+        )
+        settler = Settler(
+            clock=clock,
+            reporter=self._reporter,
+            announcer=announcer,
+            observer=metrics,
+            enqueue=self._enqueue,
+            counted=lambda company: self._connections.touch(company, delay=COUNTED_EVERY),
+            every_event=settings.invoice_events is InvoiceEvents.ALL,
+        )
+        outbox = Outbox(
+            clock=clock,
+            rng=rng,
+            store=self._store,
+            objects=self._objects,
+            settler=settler,
+            fence=election,
+            server_timeout=settings.quickbooks_server_timeout,
+            access_failed=self._access_failed,
+        )
+        self._invoices = InvoiceReconciler(
+            clock=clock,
+            store=self._store,
+            settler=settler,
+            outbox=outbox,
+            grace=grace,
+            client_of=self._clients.known,
+            namespace_labels=self._namespace_labels,
+            enqueue=self._enqueue,
+            access_failed=self._access_failed,
+        )
+        self._workers = Workers(
+            clock=clock,
+            rng=rng,
+            lanes={
+                Kind.CONNECTION: Lane(self._connections, round_size=1, outstanding=0),
+                Kind.INVOICE: Lane(
+                    self._invoices,
+                    round_size=INVOICE_ROUND,
+                    outstanding=INVOICES_OUTSTANDING,
+                    linger=ROUND_LINGER,
+                ),
+            },
+        )
+        intake = Intake(
+            store=self._store,
+            queue=self._workers.queue,
+            observer=metrics,
+            instance=settings.instance,
+            on_gone=self._gone,
+        )
+        self._sweep = Sweep(
+            objects=self._objects,
+            store=self._store,
+            clock=clock,
+            rng=rng,
+            observer=metrics,
+            on_found=intake.seen,
+            on_gone=intake.gone,
+        )
+        self._watch = Watch(deliver=intake.event, namespaces=settings.namespaces)
+        self._background: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """Work until something that has to run forever ends; raises what ended it."""
+        self._background = [
+            asyncio.create_task(self._workers.queue.run(), name="queue"),
+            asyncio.create_task(self._sweep.run(), name="sweep"),
+            asyncio.create_task(self._recorder.run(), name="events"),
+        ]
+        self._watch.start()
+        watching = asyncio.create_task(self._watch.failed(), name="watch")
+        ended, _ = await asyncio.wait([watching, *self._background], return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            problem = task.exception() or (task.result() if task is watching else None)
+            raise RuntimeError(f"{task.get_name()} ended: {problem}")
+
+    async def drain(self, timeout: timedelta) -> bool:
+        """Take no new work, await what was sent, record it. False if that was not finished in time."""
+        self._workers.stop_taking()
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await asyncio.gather(self._workers.drained(), self._keeper.drain())
+                await self._reporter.flush()
+                await self._recorder.flush()
+        except TimeoutError:
+            logger.exception(
+                "not everything was finished in time", extra={"unrecorded": self._reporter.waiting}
+            )
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Stop watching and keeping time."""
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        await self._watch.stop()
+
+    def measure(self) -> None:
+        """Bring the gauges that follow the store up to date; called before each scrape."""
+        self._metrics.count_invoices(self._store.all(Kind.INVOICE))
+        for connection in self._store.all(Kind.CONNECTION):
+            company = connection.company
+            self._metrics.measure_queue(
+                company,
+                depth=self._workers.queue.depth(company, Kind.INVOICE),
+                oldest=self._workers.queue.oldest(company, Kind.INVOICE),
+            )
+
+    # -- how the rooms reach each other --------------------------------------------------------------------
+
+    def _enqueue(self, company: Company, key: Key, delay: timedelta) -> None:
+        self._workers.queue.add(company, key, delay=delay)
+
+    def _grant_changed(self, grant: GrantSpec) -> None:
+        self._connections.touch(Company(grant.namespace, grant.name))
+
+    def _wake_invoices(self, company: Company, changed: bool) -> None:
+        self._invoices.woken(company, changed=changed)
+
+    def _access_failed(self, candidate: Candidate, error: QuickBooksError) -> None:
+        self._connections.refused(candidate.company, error)
+
+    async def _namespace_labels(self, namespace: str) -> Mapping[str, str]:
+        try:
+            body = await self._api.get(f"/api/v1/namespaces/{namespace}")
+        except kube_errors.KubeError as error:
+            logger.warning("labels of namespace %s not read, it counts as not selected: %s", namespace, error)
+            return {}
+        labels: Mapping[str, str] = body["metadata"].get("labels") or {}
+        return labels
+
+    def _gone(self, snapshot: Snapshot) -> None:
+        if snapshot.key.kind is Kind.INVOICE:
+            self._invoices.gone(snapshot)
+            self._connections.touch(snapshot.company, delay=COUNTED_EVERY)
+        else:
+            self._connections.gone(snapshot)
+            self._clients.forget(snapshot.company)
+            self._metrics.forget(snapshot.company)

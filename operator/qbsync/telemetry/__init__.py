@@ -1,0 +1,1 @@
+"""What the outside sees of a running operator: metrics, JSON logs without secrets, probes."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+from qbsync.api.base import ApiModel
 from qbsync.api.connection import QuickBooksConnectionSpec
 from qbsync.api.invoice import InvoiceDeletionPolicy, InvoiceSpec, InvoiceSyncSpec, Line, Mode, Send
 from qbsync.api.meta import ADOPT, RECREATE
@@ -19,6 +20,7 @@ _INVOICE_FIELDS = {
 _LINE_FIELDS = {"item", "description", "quantity", "unit_price", "amount", "service_date"}
 _CUSTOMER_FIELDS = {"id", "name"}
 _ITEM_FIELDS = {"id", "name"}
+_ABSENT: tuple[object, ...] = (None, (), {})
 
 
 def not_supported_yet(spec: InvoiceSyncSpec, annotations: Mapping[str, str]) -> tuple[str, ...]:
@@ -50,26 +52,21 @@ def _of_sync(spec: InvoiceSyncSpec, annotations: Mapping[str, str]) -> Iterator[
 
 
 def _of_invoice(invoice: InvoiceSpec) -> Iterator[str]:
-    yield from _unknown(
-        "spec.invoice", invoice.model_dump(by_alias=False, exclude_none=True), _INVOICE_FIELDS
-    )
-    customer = invoice.customer.model_dump(by_alias=False, exclude_none=True)
-    yield from _unknown("spec.invoice.customer", customer, _CUSTOMER_FIELDS)
+    yield from _unknown("spec.invoice", invoice, _INVOICE_FIELDS)
+    yield from _unknown("spec.invoice.customer", invoice.customer, _CUSTOMER_FIELDS)
     for position, line in enumerate(invoice.lines):
         yield from _of_line(f"spec.invoice.lines[{position}]", line)
 
 
 def _of_line(path: str, line: Line) -> Iterator[str]:
-    content = line.model_dump(by_alias=False, exclude_none=True)
-    yield from _unknown(path, content, _LINE_FIELDS)
+    yield from _unknown(path, line, _LINE_FIELDS)
     if line.item is not None:
-        item = line.item.model_dump(by_alias=False, exclude_none=True)
-        yield from _unknown(f"{path}.item", item, _ITEM_FIELDS)
+        yield from _unknown(f"{path}.item", line.item, _ITEM_FIELDS)
 
 
-def _unknown(path: str, content: Mapping[str, object], supported: set[str]) -> Iterator[str]:
-    for name, value in content.items():
-        if name not in supported and value not in ({}, [], ()):
+def _unknown(path: str, content: ApiModel, supported: set[str]) -> Iterator[str]:
+    for name in type(content).model_fields:
+        if name not in supported and getattr(content, name) not in _ABSENT:
             yield f"{path}.{_camel(name)}"
 
 

@@ -51,7 +51,7 @@ async def existing(client: CompanyClient, quickbooks_id: str) -> Invoice | None:
     try:
         return parse_invoice(await client.read("Invoice", quickbooks_id))
     except Rejected as error:
-        if error.code == "610":
+        if error.code == "610" and error.definite:
             return None
         raise
 

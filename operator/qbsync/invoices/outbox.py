@@ -27,7 +27,7 @@ from qbsync.invoices.settle import Settler
 from qbsync.kube import errors as kube_errors
 from qbsync.kube.objects import ObjectsApi
 from qbsync.quickbooks.client import CompanyClient
-from qbsync.quickbooks.entities import Invoice, dump_json, parse_invoice
+from qbsync.quickbooks.entities import Entity, Invoice, dump_json, parse_invoice
 from qbsync.quickbooks.errors import (
     NoAccessToken,
     QuickBooksError,
@@ -151,7 +151,7 @@ class Outbox:
                 requestid=sent.requestid,
                 before_send=lambda: self._before_send(candidate, sent),
             )
-            await self._created(candidate, sent, parse_invoice(row), connection, client)
+            await self._created(candidate, sent, row, connection, client)
         except NotSending as reason:
             logger.info("not sent: %s", reason, extra={"object": str(candidate.key)})
             self._settler.wait(
@@ -198,11 +198,11 @@ class Outbox:
         self,
         candidate: Candidate,
         sent: Sent,
-        invoice: Invoice,
+        row: Entity,
         connection: Connection,
         client: CompanyClient,
     ) -> None:
-        outcome = Outcome.CREATED
+        invoice, outcome = parse_invoice(row), Outcome.CREATED
         sent.in_flight = False
         if _replayed(sent, invoice):
             outcome = Outcome.RECOVERED
@@ -222,6 +222,7 @@ class Outbox:
             connection=connection,
             requestid=sent.requestid,
             content_hash=sent.content_hash,
+            intuit_tid=row.intuit_tid,
         )
 
     async def _as_it_is_now(self, replayed: Invoice, client: CompanyClient) -> Invoice | None:

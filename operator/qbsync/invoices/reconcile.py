@@ -7,6 +7,7 @@ key is ended when its outcome is settled.
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 
@@ -40,6 +41,8 @@ from qbsync.quickbooks.errors import NoAccessToken, QuickBooksError, ValueRefuse
 
 logger = logging.getLogger(__name__)
 
+_PLAIN = re.compile(r"[A-Za-z0-9 ._:/#-]*")
+"""What no query stumbles over: if it is refused, the statement is wrong, not the value."""
 _FoundByNumber = Mapping[str, tuple[Invoice, ...]]
 
 
@@ -210,10 +213,10 @@ class InvoiceReconciler:
             invoices = [candidate.spec.invoice for candidate in fresh]
             await desk.references.learn(invoices, CompanyDirectory(client))
             found = {number: rows async for number, rows in _with_remembered(client, fresh, found)}
-        except ValueRefused as error:
-            self._refuse_value(fresh, error)
-            return
         except QuickBooksError as error:
+            if isinstance(error, ValueRefused) and not _PLAIN.fullmatch(error.value):
+                self._refuse_value(fresh, error)
+                return
             for candidate in fresh:
                 self._put_off(candidate, error)
             return

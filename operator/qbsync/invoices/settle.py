@@ -78,6 +78,7 @@ class Settler:
         connection: Connection,
         requestid: str | None = None,
         content_hash: str | None = None,
+        intuit_tid: str | None = None,
     ) -> None:
         """The invoice stands, and is this object's."""
         now = self._clock.now()
@@ -91,7 +92,7 @@ class Settler:
             requestid=requestid,
             url=_page(connection, invoice),
             today=today(now, connection.time_zone),
-            intuit_tid=None,
+            intuit_tid=intuit_tid,
         )
         candidate.desk.remember(invoice)
         self._reporter.report(candidate.key, status.document())

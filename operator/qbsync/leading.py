@@ -58,6 +58,17 @@ def company_of(kind: Kind, body: Mapping[str, Any]) -> Company:
     return Company(reference.get("namespace") or metadata["namespace"], reference.get("name") or "")
 
 
+class SendingFence:
+    """Open while this process leads and has not begun to stop: what waits for its turn then is not sent."""
+
+    def __init__(self, election: Election) -> None:
+        self._election = election
+        self.stopping = False
+
+    def holds(self) -> bool:
+        return not self.stopping and self._election.holds()
+
+
 class Leadership:
     """One term as leader."""
 
@@ -77,6 +88,7 @@ class Leadership:
         closed_namespace: str | None,
     ) -> None:
         self._settings, self._api, self._metrics = settings, api, metrics
+        self._sending = SendingFence(election)
         self._objects = KubeObjects(api, namespaces=settings.namespaces)
         self._store = ObjectStore(clock=clock, company_of=company_of, labels_of=labels_of)
         self._recorder = EventRecorder(api, instance=identity)
@@ -136,7 +148,7 @@ class Leadership:
             store=self._store,
             objects=self._objects,
             settler=settler,
-            fence=election,
+            fence=self._sending,
             server_timeout=settings.quickbooks_server_timeout,
             access_failed=self._access_failed,
         )
@@ -200,6 +212,7 @@ class Leadership:
     async def drain(self, timeout: timedelta) -> bool:
         """Take no new work, await what was sent, record it. False if that was not finished in time."""
         self._workers.stop_taking()
+        self._sending.stopping = True
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 await asyncio.gather(self._workers.drained(), self._keeper.drain())

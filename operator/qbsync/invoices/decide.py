@@ -97,6 +97,8 @@ def decide(desired: Desired, found: tuple[Invoice, ...], around: Surroundings) -
     if len(found) > 1:
         return _conflict(desired, f"{len(found)} invoices have it: {_ids(found)}")
     row, mark = marks[0]
+    if row.id in around.recorded_elsewhere:
+        return _recorded_elsewhere(desired, row, around)
     if mark is not None:
         return _conflict(desired, f"invoice {row.id} belongs to another InvoiceSync ({mark})")
     return _decide_unmarked(desired, row, around)
@@ -139,8 +141,6 @@ def _decide_absent(desired: Desired, around: Surroundings) -> Action:
 
 
 def _decide_unmarked(desired: Desired, row: Invoice, around: Surroundings) -> Action:
-    if row.id in around.recorded_elsewhere:
-        return _recorded_elsewhere(desired, row, around)
     if desired.adoption is Adoption.ALWAYS:
         return Adopt(row)
     if desired.adoption is Adoption.NEVER:

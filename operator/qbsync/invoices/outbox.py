@@ -57,7 +57,7 @@ _REASON_BY_CODE = {
 
 
 class Fence(Protocol):
-    """Says whether this process still leads, by its own clock."""
+    """Says whether this process may still send: it leads, by its own clock, and is not stopping."""
 
     def holds(self) -> bool: ...
 
@@ -80,8 +80,10 @@ class Outbox:
         fence: Fence,
         server_timeout: timedelta,
         access_failed: Callable[[Candidate, QuickBooksError], None],
+        lookup_lag: timedelta = LOOKUP_LAG,
     ) -> None:
         """`server_timeout`: how long QuickBooks may be at work on a request (Intuit: 120 s)."""
+        self._lookup_lag = lookup_lag
         self._clock, self._rng, self._store, self._objects = clock, rng, store, objects
         self._settler, self._fence, self._server_timeout = settler, fence, server_timeout
         self._access_failed = access_failed
@@ -102,7 +104,7 @@ class Outbox:
 
     def absence_proven_in(self, candidate: Candidate) -> timedelta | None:
         """How long a send of this object may still be at work; None: nothing is."""
-        wait = self._server_timeout + LOOKUP_LAG
+        wait = self._server_timeout + self._lookup_lag
         sent = candidate.desk.sent.get(candidate.key)
         if sent is not None and sent.last_sent is not None:
             remaining = timedelta(seconds=sent.last_sent - self._clock.monotonic()) + (sent.rest or wait)
@@ -180,7 +182,7 @@ class Outbox:
     def _before_send(self, candidate: Candidate, sent: Sent) -> None:
         """The last moment: an object deleted, suspended or changed meanwhile is not acted on in its old form."""
         if not self._fence.holds():
-            raise NotSending("this process no longer leads")
+            raise NotSending("this process is stopping, or no longer leads")
         now = self._store.get(candidate.key)
         if now is None or now.deleting:
             raise NotSending("the object was deleted")
@@ -253,7 +255,7 @@ class Outbox:
 
     def _unknown(self, candidate: Candidate, sent: Sent, error: QuickBooksError) -> None:
         if isinstance(error, Throttled):
-            sent.rest = THROTTLE_WAIT + LOOKUP_LAG
+            sent.rest = THROTTLE_WAIT + self._lookup_lag
         if isinstance(error, Rejected):
             sent.n, sent.requestid = self._next_id(candidate, sent)
         failures = candidate.desk.failed(candidate.key)
@@ -302,7 +304,7 @@ class Outbox:
             candidate,
             reason=InvoiceReason.RETRYING,
             message=f"QuickBooks has DocNumber {candidate.number} already; looking at whose it is",
-            delay=LOOKUP_LAG / 2,
+            delay=self._lookup_lag / 2,
             error=error,
         )
 

@@ -36,6 +36,10 @@ class Claims:
         self._waiting.get(claimed, {}).pop(key, None)
         return True
 
+    def hold(self, number: str, key: Key) -> None:
+        """Keep a number for an object that is gone; no effect if somebody has it already."""
+        self._holders.setdefault(docnumber_claim(number), key)
+
     def release(self, number: str, key: Key) -> list[Key]:
         """The outcome is settled; returns who waited for it, to be woken."""
         claimed = docnumber_claim(number)

@@ -44,6 +44,8 @@ class Desk:
     waiting_since: dict[Key, float] = field(default_factory=dict)
     reconsider: set[Key] = field(default_factory=set)
     """Stalled objects that get another try, since their connection changed."""
+    gone: dict[Key, tuple[str, float]] = field(default_factory=dict)
+    """Deleted objects whose number is not free yet, and until when at least (monotonic seconds)."""
     _created: dict[str, tuple[float, Invoice]] = field(default_factory=dict)
 
     def remember(self, invoice: Invoice) -> None:

@@ -16,6 +16,7 @@ from qbsync.api.conditions import InvoiceReason
 from qbsync.api.invoice import Intent, Outcome
 from qbsync.engine.backoff import Backoff
 from qbsync.engine.clock import Clock
+from qbsync.engine.keys import Key
 from qbsync.engine.store import ObjectStore
 from qbsync.invoices.candidate import Candidate
 from qbsync.invoices.connection import Connection
@@ -88,32 +89,40 @@ class Outbox:
         self._settler, self._fence, self._server_timeout = settler, fence, server_timeout
         self._access_failed = access_failed
         self._backoff = Backoff(cap=timedelta(minutes=2))
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._sending: dict[Key, asyncio.Task[None]] = {}
+        """One send of an object at a time, whoever asks for another."""
 
     def create(
         self, candidate: Candidate, *, connection: Connection, client: CompanyClient, resolved: Resolved
     ) -> None:
         """Send it; returns at once. Raises `InvalidSpec` before anything is sent."""
+        if candidate.key in self._sending:
+            return
         sent = candidate.desk.sent.get(candidate.key)
         if sent is None:
             sent = self._freeze(candidate, connection, resolved)
         sending = self._send(candidate, sent, connection, client)
         task = asyncio.create_task(sending, name=f"create for {candidate.key}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._sending[candidate.key] = task
+        task.add_done_callback(lambda _: self._sending.pop(candidate.key, None))
 
     def absence_proven_in(self, candidate: Candidate) -> timedelta | None:
         """How long a send of this object may still be at work; None: nothing is."""
-        wait = self._server_timeout + self._lookup_lag
         sent = candidate.desk.sent.get(candidate.key)
-        if sent is not None and sent.last_sent is not None:
-            remaining = timedelta(seconds=sent.last_sent - self._clock.monotonic()) + (sent.rest or wait)
-        elif candidate.status.intent is not None and candidate.status.intent.time is not None:
-            # Another process sent it and ended cleanly with the outcome open.
-            remaining = candidate.status.intent.time + wait - self._clock.now()
-        else:
+        if sent is not None:
+            return self.at_work_for(sent)
+        intent = candidate.status.intent
+        if intent is None or intent.time is None:
             return None
-        return remaining if remaining > timedelta() else None
+        # Another process sent it and ended cleanly with the outcome open.
+        return _positive(intent.time + self._server_timeout + self._lookup_lag - self._clock.now())
+
+    def at_work_for(self, sent: Sent) -> timedelta | None:
+        """How long QuickBooks may still be at work on what was sent; None: no longer."""
+        if sent.last_sent is None:
+            return None
+        ago = timedelta(seconds=self._clock.monotonic() - sent.last_sent)
+        return _positive((sent.rest or self._server_timeout + self._lookup_lag) - ago)
 
     def retry_later(
         self, candidate: Candidate, error: Exception, *, reason: InvoiceReason = InvoiceReason.RETRYING
@@ -319,6 +328,10 @@ class Outbox:
             error=error,
             rejections=sent.n + 1,
         )
+
+
+def _positive(remaining: timedelta) -> timedelta | None:
+    return remaining if remaining > timedelta() else None
 
 
 def _replayed(sent: Sent, invoice: Invoice) -> bool:

@@ -93,20 +93,40 @@ class InvoiceReconciler:
             self._enqueue(company, snapshot.key, timedelta())
 
     def gone(self, snapshot: Snapshot) -> None:
-        """An InvoiceSync was deleted. What was sent for it keeps its number until that is settled."""
+        """An InvoiceSync was deleted. What was sent for it, by whichever process, keeps its number until that
+        can no longer arrive: who asks for the number next would not find it.
+        """
         desk = self._desk(snapshot.company)
-        sent = desk.sent.get(snapshot.key)
-        number = ((snapshot.spec.get("invoice") or {}).get("docNumber")) or ""
-        if sent is None or not sent.in_flight:
-            desk.settled(snapshot.key)
-            self._settler.release(snapshot.company, desk.claims.release(number, snapshot.key))
+        number = str((snapshot.spec.get("invoice") or {}).get("docNumber") or "")
+        recorded = bool(snapshot.status.get("quickbooksId"))
+        now = self._clock.monotonic()
+        inherited = None if recorded else self._grace.remaining(snapshot, monotonic=now)
+        if inherited is not None:
+            desk.claims.hold(number, snapshot.key)
+        desk.gone[snapshot.key] = (number, now + (inherited or timedelta()).total_seconds())
+        self._enqueue(snapshot.company, snapshot.key, timedelta())
+
+    def _bury(self, company: Company, desk: Desk, key: Key) -> timedelta | None:
+        """What is left to do for an object that is gone: its number is given back once nothing can arrive."""
+        if key not in desk.gone:
+            return None
+        number, until = desk.gone[key]
+        sent = desk.sent.get(key)
+        at_work = (self._outbox.at_work_for(sent) if sent is not None else None) or timedelta()
+        wait = max(at_work, timedelta(seconds=until - self._clock.monotonic()))
+        if wait > timedelta():
+            return wait
+        del desk.gone[key]
+        desk.settled(key)
+        self._settler.release(company, desk.claims.release(number, key))
+        return None
 
     # -- before anything is asked of QuickBooks ------------------------------------------------------
 
     def _parse(self, company: Company, desk: Desk, key: Key, done: Done) -> Candidate | None:
         snapshot = self._store.get(key)
         if snapshot is None or snapshot.deleting:
-            done(key, None)
+            done(key, self._bury(company, desk, key))
             return None
         try:
             return Candidate.parse(company, desk, snapshot, done)
@@ -221,7 +241,13 @@ class InvoiceReconciler:
                 self._put_off(candidate, error)
             return
         for candidate in fresh:
-            self._decide(candidate, connection, client, found, proofs[candidate.key])
+            rows = found.get(docnumber_claim(candidate.number), ())
+            try:
+                self._decide(candidate, connection, client, rows, proofs[candidate.key])
+            except Exception as error:
+                # A fault of ours in one object is no reason to touch the others, whose sends are under way.
+                logger.exception("deciding failed", extra={"object": str(candidate.key)})
+                self._outbox.retry_later(candidate, error)
 
     def _proof(self, candidate: Candidate) -> tuple[timedelta | None, timedelta | None]:
         # Taken before the lookup: only a lookup begun afterwards proves absence.
@@ -233,10 +259,9 @@ class InvoiceReconciler:
         candidate: Candidate,
         connection: Connection,
         client: CompanyClient,
-        found: _FoundByNumber,
+        rows: tuple[Invoice, ...],
         proof: tuple[timedelta | None, timedelta | None],
     ) -> None:
-        rows = found.get(docnumber_claim(candidate.number), ())
         try:
             desired = self._desired(candidate, connection)
             action = decide(desired, rows, self._surroundings(candidate, connection, rows, proof))

@@ -276,3 +276,41 @@ async def test_a_throttled_company_goes_on_later_without_a_second_invoice(scene:
 
 def _sending(scene: Scene) -> bool:
     return scene.door.counters()["requests"].get("create", 0) > 0
+
+
+async def test_an_object_deleted_with_its_outcome_open_keeps_its_number_until_nothing_can_arrive(
+    scene: Scene,
+) -> None:
+    """Its request may commit after the deletion: whoever asks next must not be told that nothing is there."""
+    scene.door.switch(requestidMemory="forget")
+    scene.door.fault({"operation": "create"}, {"status": 504, "commitAfterSeconds": 0.9})
+    scene.apply("a", "A-1")
+    await scene.until("a", "OutcomeUnknown")
+    scene.delete("a")
+    scene.apply("a", "A-1", uid="uid-again")
+    await scene.until("a", "Recovered", "Created")
+    await eventually(lambda: scene.workers.in_work == 0, "settled")
+    assert len(scene.door.invoices("A-1")) == 1
+    assert scene.reason("a") == "Recovered"
+
+
+async def test_an_inherited_object_deleted_during_the_grace_keeps_its_number(simulator: Door) -> None:
+    simulator.reset()
+    grace = TakeoverGrace(until=time.monotonic() + 1.0)
+    async with running(Scene(simulator, grace=grace)) as scene:
+        scene.connect()
+        body = scene.objects.add(
+            Kind.INVOICE,
+            "old",
+            connectionRef={"name": "acme"},
+            invoice={
+                "docNumber": "A-1",
+                "customer": {"id": "1"},
+                "lines": [{"item": {"id": "1"}, "amount": "1.00"}],
+            },
+        )
+        scene.intake.event(Kind.INVOICE, None, body)
+        scene.delete("old")
+        scene.apply("new", "A-1")
+        await scene.until("new", "Created")
+        assert time.monotonic() >= grace.until

@@ -8,7 +8,7 @@ from qbsync.kube.errors import Conflict, Invalid, KubeError, NotFound, Unavailab
 from qbsync.kube.secrets import Secret
 
 Hook = Callable[[str, str], Awaitable[None]]
-"""Awaited before every call with its verb and the Secret's name: a place to interleave or to wait."""
+"""Gets the verb and the Secret's name: a place to interleave, to wait, or to meddle."""
 
 
 @dataclass(slots=True)
@@ -34,6 +34,9 @@ class FakeSecrets:
         self.outage: KubeError | None = None
         """While set, every call fails with it."""
         self.before: Hook | None = None
+        """Awaited when a call arrives, before it takes effect."""
+        self.after: Hook | None = None
+        """Awaited after it took effect, before the caller knows."""
 
     # What tests do to it.
 
@@ -69,15 +72,16 @@ class FakeSecrets:
 
     async def get(self, namespace: str, name: str) -> Secret:
         lost = await self._arrive("get", name)
-        self._answer(lost)
-        return self._existing(namespace, name)
+        found = self._existing(namespace, name)
+        await self._answer("get", name, lost)
+        return found
 
     async def create(self, secret: Secret) -> Secret:
         lost = await self._arrive("create", secret.name)
         if (secret.namespace, secret.name) in self._items:
             raise Conflict("already exists", status=409)
         created = self._keep(replace(secret, uid=self._uid()))
-        self._answer(lost)
+        await self._answer("create", secret.name, lost)
         return created
 
     async def replace(self, secret: Secret) -> Secret:
@@ -86,7 +90,7 @@ class FakeSecrets:
         if current.type != secret.type:
             raise Invalid("type: field is immutable", status=422)
         written = self._keep(secret)
-        self._answer(lost)
+        await self._answer("replace", secret.name, lost)
         return written
 
     async def empty_keys(self, secret: Secret, keys: Sequence[str]) -> Secret:
@@ -94,7 +98,7 @@ class FakeSecrets:
         current = self._same_version(secret)
         emptied = {key: b"" for key in keys if key in current.data}
         written = self._keep(replace(current, data={**current.data, **emptied}))
-        self._answer(lost)
+        await self._answer("empty_keys", secret.name, lost)
         return written
 
     async def _arrive(self, verb: str, name: str) -> Fault | None:
@@ -112,7 +116,9 @@ class FakeSecrets:
             raise fault.error
         return fault
 
-    def _answer(self, lost: Fault | None) -> None:
+    async def _answer(self, verb: str, name: str, lost: Fault | None) -> None:
+        if self.after is not None:
+            await self.after(verb, name)
         if lost is not None:
             raise lost.error
 

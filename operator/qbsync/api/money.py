@@ -13,6 +13,12 @@ def round_half_up(amount: Decimal, places: int = 2) -> Decimal:
     return amount.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
 
 
+def with_cents(amount: Decimal) -> Decimal:
+    """The same amount with at least two decimals, as people write money: 1250.0 becomes 1250.00."""
+    exponent = amount.as_tuple().exponent
+    return amount.quantize(Decimal("0.01")) if isinstance(exponent, int) and exponent > -2 else amount
+
+
 def decimal_text(value: Decimal) -> str:
     """The value in plain digits, never with an exponent; trailing zeros stay."""
     return f"{value:f}"

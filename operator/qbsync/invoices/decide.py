@@ -10,6 +10,7 @@ from decimal import Decimal
 
 from qbsync.api.conditions import InvoiceReason
 from qbsync.api.invoice import Adoption
+from qbsync.api.money import with_cents
 from qbsync.invoices.identity import OwnerMark, find_mark
 from qbsync.quickbooks.entities import Invoice
 
@@ -167,7 +168,7 @@ def differences_of(desired: Desired, row: Invoice, home_currency: str | None) ->
         told.append(f"date {row.txn_date}, the spec says {desired.transaction_date}")
     net = row.total if row.tax_inclusive else row.total - row.total_tax
     if net != desired.net:
-        told.append(f"net amount {net}, the spec says {desired.net}")
+        told.append(f"net amount {with_cents(net)}, the spec says {with_cents(desired.net)}")
     return "; ".join(told)
 
 

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from decimal import Decimal
 
 from qbsync.api.conditions import InvoiceReason, summarize
 from qbsync.api.invoice import (
@@ -15,6 +14,7 @@ from qbsync.api.invoice import (
     PaymentStatus,
 )
 from qbsync.api.meta import Kind
+from qbsync.api.money import with_cents
 from qbsync.quickbooks.entities import Invoice
 from qbsync.quickbooks.errors import QuickBooksError
 
@@ -201,18 +201,12 @@ def _figures(invoice: Invoice, currency: str | None, today: date) -> dict[str, o
     return {
         "doc_number": invoice.doc_number,
         "sync_token": invoice.sync_token,
-        "total_amount": _money(invoice.total),
-        "balance": _money(invoice.balance),
+        "total_amount": with_cents(invoice.total),
+        "balance": with_cents(invoice.balance),
         "currency": invoice.currency or currency,
         "payment_status": payment_status(invoice, today),
         "email_status": invoice.email_status,
     }
-
-
-def _money(amount: Decimal) -> Decimal:
-    """Two decimals, as people write money; more where QuickBooks has more."""
-    exponent = amount.as_tuple().exponent
-    return amount.quantize(Decimal("0.01")) if isinstance(exponent, int) and exponent > -2 else amount
 
 
 def _history(previous: InvoiceSyncStatus, entry: HistoryEntry) -> tuple[HistoryEntry, ...]:

@@ -6,9 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+
 from fakes.clock import FakeClock, settle
 from fakes.objects import MemoryObjects
-
 from qbsync.api.meta import Kind
 from qbsync.engine.keys import Company, Key
 from qbsync.engine.reporter import Reporter

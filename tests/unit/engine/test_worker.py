@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 
 import pytest
-from fakes.clock import FakeClock, settle
 
+from fakes.clock import FakeClock, settle
 from qbsync.api.meta import Kind
 from qbsync.engine.keys import Company, Key
 from qbsync.engine.worker import Done, Lane, Workers

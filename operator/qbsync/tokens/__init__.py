@@ -1,0 +1,1 @@
+"""Keeping a grant alive: keyring, envelope (encryption), store (the Secret), keeper (the refresh protocol)."""

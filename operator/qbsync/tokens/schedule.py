@@ -1,0 +1,96 @@
+"""When what is due. Pure: times in, times out."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from qbsync.engine.backoff import Backoff
+from qbsync.tokens.grant import Grant
+
+BACKOFF: Final = Backoff(base=timedelta(seconds=1), cap=timedelta(minutes=5))
+"""After a refresh that was definitely not processed, and while a Secret cannot be read or written."""
+STORE_BACKOFF: Final = Backoff(base=timedelta(seconds=1), cap=timedelta(seconds=15))
+"""While an answer that is in memory cannot be stored: nothing is worth more than the next try."""
+CREDENTIALS_RETRY: Final = timedelta(hours=1)
+"""Rejected credentials that did not change are tried again after this."""
+EXPIRY_WARNING: Final = timedelta(days=30)
+WARN_AGAIN: Final = timedelta(days=1)
+
+JITTER: Final = 0.1
+FALLBACK_MARGIN: Final = 2 / 3
+_FIRST_PROBE: Final = timedelta(minutes=10)
+_HOURLY_PROBES: Final = 6
+_LEAST_PAUSE: Final = timedelta(seconds=60)
+_PERSON_AFTER: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """The provider answered `invalid_grant` for the current refresh token."""
+
+    sequence: int
+    """Of the grant that was refused; any other sequence makes this history."""
+    count: int
+    """How often in a row, at least 1."""
+    at: datetime
+    """When it was refused last."""
+    client: str
+    """Keyed hash of the client credentials it was refused with."""
+
+    @property
+    def final(self) -> bool:
+        """True once a person has to reconnect; before that it may be one of the false ones of an outage."""
+        return self.count >= _PERSON_AFTER
+
+
+def margin(lifetime: timedelta, refresh_before: timedelta) -> timedelta:
+    """How long before its end a token is refreshed: `refresh_before`, or 2/3 of a lifetime not longer than that."""
+    return refresh_before if refresh_before < lifetime else lifetime * FALLBACK_MARGIN
+
+
+def next_refresh(grant: Grant, refresh_before: timedelta) -> datetime | None:
+    """Expiry − margin − jitter; None if there is no access token, so that it is due at once.
+
+    The jitter is the grant's own share of 10 % of the lifetime. A margin just below the lifetime never
+    makes a busy loop: at least a third of the lifetime, or 60 s, passes after issue.
+    """
+    lifetime = grant.access_lifetime
+    if grant.access_expires_at is None or lifetime <= timedelta():
+        return None
+    due = grant.access_expires_at - margin(lifetime, refresh_before) - lifetime * JITTER * grant.jitter
+    issued = grant.access_expires_at - lifetime
+    return max(due, issued + min(_LEAST_PAUSE, lifetime / 3))
+
+
+def unknown_hold(*, server_timeout: timedelta, access_left: timedelta) -> timedelta:
+    """After an answer that never came: how long, from sending, the same token is not sent again.
+
+    The whole of QuickBooks' server timeout while the access token lives; a quarter of it once that is dead.
+    """
+    return min(server_timeout, max(server_timeout / 4, access_left))
+
+
+def probe_delay(count: int) -> timedelta:
+    """After `count` ≥ 1 `invalid_grant`s in a row: 10 min, then hourly six times, then daily."""
+    if count < _PERSON_AFTER:
+        return _FIRST_PROBE
+    return timedelta(hours=1) if count < _PERSON_AFTER + _HOURLY_PROBES else timedelta(days=1)
+
+
+def next_probe(rejection: Rejection, refresh_ends_at: datetime | None) -> datetime | None:
+    """When the refused token is tried again by itself; None once it has expired by the provider's own word."""
+    due = rejection.at + probe_delay(rejection.count)
+    return None if refresh_ends_at is not None and due >= refresh_ends_at else due
+
+
+def expires_soon(grant: Grant, now: datetime) -> str | None:
+    """What to say in the 30 days before the refresh token's end; None before that."""
+    end = grant.refresh_ends_at
+    if end is None or end - now > EXPIRY_WARNING:
+        return None
+    if end == grant.refresh_hard_expires_at:
+        return (
+            f"Intuit's limit for this authorization ends it on {end:%Y-%m-%d}, whatever is refreshed: "
+            "reconnect the company before"
+        )
+    return f"the refresh token ends on {end:%Y-%m-%d} unless a refresh succeeds before"

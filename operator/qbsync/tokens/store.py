@@ -1,0 +1,168 @@
+"""The token Secret: one per connection, without an ownerReference, so that a grant outlives its object.
+
+Type `qbsync.dev/tokens`, labels with connection and realm, one key `envelope`, and annotations for the
+open intent and for a refused grant. Anything else of that name is somebody else's and stays untouched.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from qbsync.kube.errors import NotFound
+from qbsync.kube.secrets import Secret, SecretsApi
+from qbsync.tokens import claim, envelope
+from qbsync.tokens.claim import Intent
+from qbsync.tokens.errors import DamagedEnvelope, EnvelopeError, SecretConflict
+from qbsync.tokens.grant import Grant
+from qbsync.tokens.keyring import Keyring
+from qbsync.tokens.schedule import Rejection
+from qbsync.tokens.spec import GrantSpec, label_value
+
+SECRET_TYPE: Final = "qbsync.dev/tokens"  # noqa: S105 - a type, no secret
+CONNECTION_LABEL: Final = "qbsync.dev/connection"
+REALM_LABEL: Final = "qbsync.dev/realm"
+ENVELOPE_KEY: Final = "envelope"
+REJECTED: Final = "qbsync.dev/refresh-refused"
+"""Annotation: how often the current grant was refused, so that a restart goes on with the probing schedule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is in the cluster for one connection, at one resourceVersion."""
+
+    secret: Secret | None = None
+    """None: there is no Secret."""
+    grant: Grant | None = None
+    kid: str | None = None
+    """Of the key that it was sealed with."""
+    intent: Intent | None = None
+    rejection: Rejection | None = None
+    unopened: EnvelopeError | None = None
+    """There is an envelope, and it does not open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What shall be in the cluster."""
+
+    grant: Grant
+    intent: Intent | None = None
+    rejection: Rejection | None = None
+
+
+class TokenStore:
+    """Reads and writes token Secrets. Lets every `KubeError` through."""
+
+    def __init__(self, *, secrets: SecretsApi, keyring: Keyring) -> None:
+        self._secrets = secrets
+        self._keyring = keyring
+
+    async def read(self, spec: GrantSpec) -> Stored:
+        """The current state; raises `SecretConflict` if the name is taken by something that is not ours."""
+        try:
+            secret = await self._secrets.get(spec.namespace, spec.tokens_secret_name)
+        except NotFound:
+            return Stored()
+        _check_ours(secret, spec)
+        return self._open(secret, spec)
+
+    async def write(self, spec: GrantSpec, stored: Stored, draft: Draft) -> Stored:
+        """Put `draft` in the place of exactly `stored`.
+
+        Raises `Conflict` if somebody wrote in between, `NotFound` if the Secret is gone. A grant that is
+        the stored one is not encrypted anew.
+        """
+        sealed = self._sealed(spec, stored, draft.grant)
+        if stored.secret is None:
+            written = await self._secrets.create(_new(spec, sealed, draft))
+        else:
+            annotations = {**stored.secret.annotations, **_annotations(draft)}
+            kept = {key: value for key, value in annotations.items() if value}
+            data = {**stored.secret.data, ENVELOPE_KEY: sealed.encode()}
+            written = await self._secrets.replace(replace(stored.secret, data=data, annotations=kept))
+        return Stored(
+            secret=written,
+            grant=draft.grant,
+            kid=envelope.kid_of(sealed),
+            intent=draft.intent,
+            rejection=draft.rejection,
+        )
+
+    def _sealed(self, spec: GrantSpec, stored: Stored, grant: Grant) -> str:
+        if stored.secret is not None and grant is stored.grant:
+            return stored.secret.data[ENVELOPE_KEY].decode()
+        return envelope.seal(grant, binding=spec.binding, keyring=self._keyring)
+
+    def _open(self, secret: Secret, spec: GrantSpec) -> Stored:
+        stored = Stored(
+            secret=secret,
+            intent=claim.parse(secret.annotations.get(claim.INTENT)),
+            rejection=_parse_rejection(secret.annotations.get(REJECTED)),
+        )
+        raw = secret.data.get(ENVELOPE_KEY, b"")
+        if not raw:
+            return stored
+        try:
+            text = raw.decode("ascii").strip()
+            grant = envelope.open(text, binding=spec.binding, keyring=self._keyring)
+        except EnvelopeError as error:
+            return replace(stored, unopened=error)
+        except UnicodeDecodeError:
+            return replace(stored, unopened=DamagedEnvelope("the stored tokens are not an envelope"))
+        return replace(stored, grant=grant, kid=envelope.kid_of(text))
+
+
+def _check_ours(secret: Secret, spec: GrantSpec) -> None:
+    where = f"Secret {secret.namespace}/{secret.name}"
+    way_out = "set spec.tokens.secretName to another name, or delete that Secret if nobody needs it"
+    if secret.type != SECRET_TYPE:
+        raise SecretConflict(f"{where} exists with type {secret.type} and was not made by qbsync: {way_out}")
+    if secret.labels.get(CONNECTION_LABEL) != label_value(spec.name):
+        raise SecretConflict(f"{where} does not belong to connection {spec.name}: {way_out}")
+    if secret.labels.get(REALM_LABEL) != label_value(spec.realm):
+        raise SecretConflict(f"{where} holds the grant of another company than realm {spec.realm}: {way_out}")
+
+
+def _new(spec: GrantSpec, sealed: str, draft: Draft) -> Secret:
+    return Secret(
+        namespace=spec.namespace,
+        name=spec.tokens_secret_name,
+        type=SECRET_TYPE,
+        data={ENVELOPE_KEY: sealed.encode()},
+        labels={CONNECTION_LABEL: label_value(spec.name), REALM_LABEL: label_value(spec.realm)},
+        annotations={key: value for key, value in _annotations(draft).items() if value},
+    )
+
+
+def _annotations(draft: Draft) -> dict[str, str]:
+    """Ours; an empty value takes the annotation away."""
+    return {
+        claim.INTENT: draft.intent.dump() if draft.intent is not None else "",
+        REJECTED: _dump_rejection(draft.rejection) if draft.rejection is not None else "",
+    }
+
+
+def _dump_rejection(rejection: Rejection) -> str:
+    content = {
+        "sequence": rejection.sequence,
+        "count": rejection.count,
+        "time": rejection.at.astimezone(UTC).isoformat(),
+        "client": rejection.client,
+    }
+    return json.dumps(content, separators=(",", ":"))
+
+
+def _parse_rejection(text: str | None) -> Rejection | None:
+    """None also for what cannot be read: then the token is simply tried."""
+    try:
+        content = json.loads(text or "")
+        at = datetime.fromisoformat(content["time"])
+        return Rejection(
+            sequence=int(content["sequence"]),
+            count=max(int(content["count"]), 1),
+            at=at if at.tzinfo is not None else at.replace(tzinfo=UTC),
+            client=str(content["client"]),
+        )
+    except (ValueError, TypeError, KeyError):
+        return None

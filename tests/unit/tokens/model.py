@@ -1,0 +1,365 @@
+"""A model of two operator processes, one Secret, one provider, and everything that can go wrong between them.
+
+A history is a list of steps and a seed. Whatever the steps do, the rules below hold at every send and at the
+end; `finish` then heals the world and lets one process run on. Made to be scaled up: more steps, more
+histories, more kinds of trouble are more data, not more code.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from fakes.clock import FakeClock, settle
+from fakes.secrets import FakeSecrets
+from qbsync.kube.errors import Unavailable
+from qbsync.quickbooks.client import AccessToken
+from qbsync.quickbooks.oauth import OAuthClient
+from qbsync.quickbooks.transport import HttpRequest, HttpResponse
+from qbsync.tokens.errors import TokenUnavailable
+from qbsync.tokens.health import GrantHealth
+from qbsync.tokens.keeper import Keeper
+from qbsync.tokens.spec import GrantSpec
+from unit.tokens.endpoint import Effect, Send
+from unit.tokens.world import Lease, World, requested
+
+SERVER_TIMEOUT = 120.0
+QUARTER = SERVER_TIMEOUT / 4
+FIRST_PROBE = 600.0
+
+
+class SkewedClock:
+    """A process's own idea of the time: the wall clock is off, the monotonic one starts elsewhere."""
+
+    def __init__(self, clock: FakeClock, *, skew: timedelta, origin: float) -> None:
+        self._clock, self._skew, self._origin = clock, skew, origin
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._skew
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic() + self._origin
+
+    async def sleep(self, duration: timedelta) -> None:
+        await self._clock.sleep(duration)
+
+
+@dataclass
+class Process:
+    """One operator process; a crash makes it another one."""
+
+    number: int
+    skew: timedelta
+    fence: Lease = field(default_factory=Lease)
+    epoch: int = 0
+    keeper: Keeper | None = None
+    tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
+    health: GrantHealth | None = None
+    refused: dict[str, float] = field(default_factory=dict)
+    """Token values that this process was told are invalid, and when."""
+    asked: str | None = None
+    """The last request for a refresh now that has not come to an end."""
+    cut: bool = False
+    """It does not reach the API server."""
+    cut_on_send: bool = False
+    unstored: set[str] = field(default_factory=set)
+    """Refresh tokens that reached this process and are not in the Secret yet."""
+
+
+class ProcessSecrets:
+    """One process's way to the API server, which can be cut."""
+
+    def __init__(self, secrets: FakeSecrets, process: Process) -> None:
+        self._secrets, self._process = secrets, process
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        async def call(*arguments: Any) -> Any:
+            if self._process.cut:
+                raise Unavailable("no way to the API server")
+            return await getattr(self._secrets, verb)(*arguments)
+
+        return call
+
+
+class ProcessTransport:
+    """One process's way to the provider: notes which answers reached it."""
+
+    def __init__(self, model: "Model", process: Process) -> None:
+        self._model, self._process, self._epoch = model, process, process.epoch
+
+    async def send(self, request: HttpRequest, *, timeout: timedelta) -> HttpResponse:
+        model, process = self._model, self._process
+        model.sender = process
+        response = await model.world.endpoint.send(request, timeout=timeout)
+        if process.epoch == self._epoch:
+            model.answered(process, response)
+        return response
+
+
+class Model:
+    """Runs steps, checks the rules."""
+
+    def __init__(self, *, seed: int, rotate: bool, grace: float, skews: tuple[int, int]) -> None:
+        self.rng = random.Random(seed)
+        self.world = World(seed=seed)
+        self.world.endpoint.rotate, self.world.endpoint.grace = rotate, grace
+        self.world.endpoint.on_send = self._sent
+        self.world.secrets.before = self.world.secrets.after = self._dawdle
+        self.world.set_import()
+        self.processes = [Process(n, timedelta(minutes=skew)) for n, skew in enumerate(skews)]
+        self.sender = self.processes[0]
+        self.lost: set[str] = set()
+        """Refresh tokens whose only holder crashed before it could store them, or that never arrived."""
+        self.reached: set[str] = {self.world.endpoint.current}
+        self.broken: list[str] = []
+        """Rules that did not hold."""
+        self.dawdling = True
+        self.requests = 0
+        self.sends: list[Send] = []
+        for process in self.processes:
+            self._boot(process)
+
+    async def begin(self) -> None:
+        """Both processes know the first tokens, and these are due."""
+        self.dawdling = False
+        for process in self.processes:
+            await self._ensure(process, self.world.spec, {})
+        self._note_stored()
+        await self.wait(1830.0)
+        self.dawdling = True
+
+    # What happens.
+
+    def _boot(self, process: Process) -> None:
+        clock: Any = SkewedClock(self.world.clock, skew=process.skew, origin=self.rng.uniform(0, 1e6))
+        secrets: Any = ProcessSecrets(self.world.secrets, process)
+        keeper = self.world.keeper(fence=process.fence, clock=clock, secrets=secrets)
+        keeper._refresher._oauth = OAuthClient(transport=ProcessTransport(self, process))
+        process.keeper = keeper
+        process.refused.clear()
+        process.asked = None
+
+    async def ensure(self, process: Process) -> None:
+        """The connection is looked at, as the engine does when it is due."""
+        self._spawn(process, self._ensure(process, self.world.spec, {}))
+
+    async def request(self, process: Process) -> None:
+        """Somebody sets requested-at."""
+        self.requests += 1
+        process.asked = str(self.requests)
+        spec, how = requested(self.world.spec, str(self.requests))
+        self._spawn(process, self._ensure(process, spec, how))
+
+    async def call(self, process: Process) -> None:
+        """An API call takes a token."""
+        self._spawn(process, self._call(process, refuse=False))
+
+    async def unauthorized(self, process: Process) -> None:
+        """An API call gets a 401."""
+        self._spawn(process, self._call(process, refuse=True))
+
+    async def crash(self, process: Process) -> None:
+        """kill -9, and a new process in its place."""
+        assert process.keeper is not None
+        doomed = {*process.tasks, *process.keeper._flights}
+        process.epoch += 1
+        for task in doomed:
+            task.cancel()
+        await asyncio.gather(*doomed, return_exceptions=True)
+        self._note_stored()
+        self.lost |= process.unstored
+        process.unstored.clear()
+        process.tasks.clear()
+        self._boot(process)
+
+    async def spend(self, process: Process, effect: Effect) -> None:
+        """A refresh that is asked for, meets that answer, and gets as far as a few loop steps take it."""
+        self.world.endpoint.script.clear()
+        self.world.endpoint.script.append(effect)
+        await self.request(process)
+        await self.tick(self.rng.randint(20, 80))
+
+    async def cut(self, process: Process) -> None:
+        """The process loses, or gets back, the API server."""
+        process.cut = not process.cut
+
+    async def cut_on_send(self, process: Process) -> None:
+        """It will lose the API server while its next token call is under way."""
+        process.cut_on_send = True
+
+    async def lease(self, process: Process) -> None:
+        """The lease is lost or won; both may believe they hold it."""
+        process.fence.held = not process.fence.held
+
+    async def trouble(self, effect: Effect) -> None:
+        """The provider's next answer."""
+        self.world.endpoint.script.append(effect)
+
+    async def conflict(self) -> None:
+        """Somebody else touches the Secret."""
+        key = (self.world.spec.namespace, self.world.spec.tokens_secret_name)
+        if self.world.secrets.peek(*key) is not None:
+            self.world.secrets.touch(*key)
+
+    async def outage(self, verb: str, applied: bool) -> None:
+        """The API server's next answer is lost, before or after it acted."""
+        self.world.secrets.fail(verb, applied=applied, times=self.rng.randint(1, 3))
+
+    async def wait(self, seconds: float) -> None:
+        """Time passes, everybody goes on."""
+        await self.world.clock.advance(timedelta(seconds=seconds))
+
+    async def tick(self, rounds: int) -> None:
+        """A few steps of the event loop, so that the next step lands between two awaits."""
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+
+    # How it goes on.
+
+    async def _ensure(self, process: Process, spec: GrantSpec, how: dict[str, Any]) -> None:
+        keeper = process.keeper
+        assert keeper is not None
+        process.health = await keeper.ensure(spec, **how)
+        if how and spec.requested_at == process.asked and process.health.handled:
+            process.asked = None
+
+    async def _call(self, process: Process, *, refuse: bool) -> None:
+        keeper = process.keeper
+        assert keeper is not None
+        source = keeper.token_source(self.world.spec)
+        try:
+            token: AccessToken = await source.token()
+            if refuse:
+                await source.rejected(token)
+        except TokenUnavailable:
+            return
+
+    def _spawn(self, process: Process, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        process.tasks.add(task)
+
+    async def _dawdle(self, verb: str, name: str) -> None:
+        """Every call takes a random number of loop steps, now and then seconds."""
+        if not self.dawdling:
+            return
+        for _ in range(self.rng.randint(0, 3)):
+            await asyncio.sleep(0)
+        if self.rng.random() < 0.05:
+            await self.world.clock.sleep(timedelta(seconds=self.rng.choice([0.2, 3, 12])))
+
+    def answered(self, process: Process, response: HttpResponse) -> None:
+        """An answer reached a living process."""
+        if response.status == 200 and b"refresh_token" in response.body:
+            self.reached.add(self.world.endpoint.current)
+            process.unstored.add(self.world.endpoint.current)
+            process.refused.clear()
+        elif b"invalid_grant" in response.body:
+            process.refused[self.sends[-1].token] = self.world.clock.monotonic()
+
+    def _note_stored(self) -> None:
+        if self.world.secrets.peek(self.world.spec.namespace, self.world.spec.tokens_secret_name) is None:
+            return
+        stored = self.world.grant().refresh_token.get_secret_value()
+        for process in self.processes:
+            process.unstored.discard(stored)
+
+    # The rules.
+
+    def _sent(self, send: Send) -> None:
+        """Called in the middle of the keeper's work, which would take an exception for one of the provider's."""
+        try:
+            self._check_send(send)
+        except AssertionError as broken:
+            self.broken.append(str(broken))
+
+    def _check_send(self, send: Send) -> None:
+        process = self.sender
+        process.cut, process.cut_on_send = process.cut or process.cut_on_send, False
+        keeper = process.keeper
+        assert keeper is not None
+        assert process.fence.held, "sent without the lease"
+        stored = self.world.grant()
+        assert stored.refresh_token.get_secret_value() == send.token, "sent what is not the stored token"
+        session = keeper._sessions[self.world.spec.key]
+        usable = session.usable
+        self._check_superseded(process, send)
+        earlier_sends = [earlier for earlier in self.sends if earlier.token == send.token]
+        self.sends.append(send)
+        self._check_probe(process, send)
+        for earlier in earlier_sends:
+            self._check_pair(earlier, send, usable=usable)
+
+    def _check_pair(self, earlier: Send, send: Send, *, usable: bool) -> None:
+        if earlier.until <= send.at:
+            return
+        passed = send.at - earlier.at
+        if passed >= SERVER_TIMEOUT:
+            return
+        assert not usable, f"sent again after {passed} s while the access token lives"
+        assert passed >= QUARTER, f"sent again after {passed} s while the first use may be running"
+
+    def _check_superseded(self, process: Process, send: Send) -> None:
+        """An old value goes out only where no process of ours that can store it knows the new one."""
+        current = self.world.endpoint.current
+        if not send.superseded or current not in self.reached or current in self.lost:
+            return
+        holders = [other for other in self.processes if current in other.unstored and other is not process]
+        assert holders, "sent a superseded token"
+
+    def _check_probe(self, process: Process, send: Send) -> None:
+        refused = process.refused.get(send.token)
+        if refused is None or process.asked is not None:
+            return
+        assert send.at - refused >= FIRST_PROBE - 1, "a refused token was sent outside the probing schedule"
+
+    async def finish(self) -> GrantHealth:
+        """All trouble ends; one process runs on for eight hours; returns the last report."""
+        world = self.world
+        world.endpoint.script.clear()
+        world.secrets._faults.clear()
+        self.dawdling = False
+        survivor, other = self.processes
+        survivor.cut = survivor.cut_on_send = other.cut = other.cut_on_send = False
+        other.fence.held, survivor.fence.held = False, True
+        await self.wait(300)
+        await self.crash(other)
+        keeper = survivor.keeper
+        assert keeper is not None
+        end = world.clock.now() + timedelta(hours=8)
+        health = await world.run(keeper.ensure(world.spec), step=5)
+        while world.clock.now() < end and not (health.usable and not health.in_progress):
+            due = health.next_due - survivor.skew
+            await world.until(max(due, world.clock.now() + timedelta(minutes=5)))
+            health = await world.run(keeper.ensure(world.spec), step=5)
+        await self._check_tasks()
+        self._note_stored()
+        assert not self.broken, self.broken
+        self._check_end(health)
+        return health
+
+    async def _check_tasks(self) -> None:
+        await settle()
+        for process in self.processes:
+            for task in process.tasks:
+                assert task.done(), "somebody still waits"
+                if not task.cancelled():
+                    assert task.exception() is None, task.exception()
+
+    def _check_end(self, health: GrantHealth) -> None:
+        endpoint = self.world.endpoint
+        current = endpoint.current
+        if endpoint.alive and current in self.reached and current not in self.lost:
+            assert health.usable, f"the grant is dead although it lives: {health.reason} {health.message}"
+
+
+Step = Callable[[Model], Any]
+
+
+async def play(model: Model, steps: list[Step]) -> GrantHealth:
+    """Run a history to its end."""
+    await model.begin()
+    for step in steps:
+        await step(model)
+    return await model.finish()

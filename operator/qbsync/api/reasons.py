@@ -206,7 +206,7 @@ def _connection_rows() -> list[ReasonRow]:
     )
     rows.failed(
         reason.IMPORT_REJECTED,
-        Retry.PERSON,
+        Retry.PROBE,
         _OWNER,
         "Intuit refused the imported tokens at first use: another program still uses, or used, this grant.",
     )

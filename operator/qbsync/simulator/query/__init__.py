@@ -1,0 +1,1 @@
+"""QuickBooks' query language: text in, statement out, rows found. Pure."""

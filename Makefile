@@ -4,7 +4,7 @@ PYTHON ?= python3
 WORKERS ?= 4
 READY := .venv/.ready
 
-.PHONY: help setup demo test lint format generate lock clean
+.PHONY: help setup demo test lint format generate lock image clean
 
 help: ## What there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -41,6 +41,12 @@ lock: setup ## Resolve the dependencies anew
 		--no-header --extra dev pyproject.toml -o requirements-dev.lock
 	.venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--no-header -c requirements-dev.lock pyproject.toml -o requirements.lock
+	echo hatchling | .venv/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -c requirements-dev.lock - \
+		-o dev/image/build-requirements.txt
+
+image: ## Build the container image (CONTAINER=docker, BASE_IMAGE=…)
+	$(or $(CONTAINER),podman) build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t qbsync:0.1.0 .
 
 clean: ## Remove what was made here; the control plane's cache stays
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -213,6 +213,8 @@ class _Process:
 
 
 def _unready(election: Election) -> str | None:
+    if election.last_contact is None:
+        return "the Kubernetes API server has not answered yet"
     silent = timedelta(seconds=time.monotonic() - election.last_contact)
     if silent > UNREADY_AFTER:
         return f"the Kubernetes API server has not answered for {silent.total_seconds():.0f} s"

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -61,9 +61,10 @@ def settings() -> kopf.OperatorSettings:
 class Watch:
     """kopf in its thread: started while this process leads."""
 
-    def __init__(self, *, deliver: Deliver, namespaces: Sequence[str]) -> None:
+    def __init__(self, *, deliver: Deliver, namespaces: Sequence[str], identity: str) -> None:
         """`deliver` is called in the loop that calls `start`; `namespaces` empty means all."""
         self._deliver, self._namespaces = deliver, tuple(namespaces)
+        self._identity = identity
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._loop: asyncio.AbstractEventLoop
@@ -94,6 +95,8 @@ class Watch:
                     clusterwide=not self._namespaces,
                     namespaces=self._namespaces,
                     stop_flag=self._stop,
+                    # Else kopf asks the system for the user's name, and a pod's uid often has none.
+                    identity=cast(Any, self._identity),
                 )
             )
         except Exception as error:

@@ -20,6 +20,7 @@ from qbsync.engine.sweep import Sweep
 from qbsync.engine.worker import Lane, Workers
 from qbsync.handlers import Watch
 from qbsync.invoices.candidate import Candidate
+from qbsync.invoices.connection import LabelsUnknown, NamespaceLabels
 from qbsync.invoices.labels import labels_of
 from qbsync.invoices.outbox import Outbox
 from qbsync.invoices.reconcile import InvoiceReconciler
@@ -140,6 +141,7 @@ class Leadership:
             observer=metrics,
             enqueue=self._enqueue,
             counted=lambda company: self._connections.touch(company, delay=COUNTED_EVERY),
+            renumbered=self._connections.company_moved,
             every_event=settings.invoice_events is InvoiceEvents.ALL,
         )
         outbox = Outbox(
@@ -192,7 +194,7 @@ class Leadership:
             on_found=intake.seen,
             on_gone=intake.gone,
         )
-        self._watch = Watch(deliver=intake.event, namespaces=settings.namespaces)
+        self._watch = Watch(deliver=intake.event, namespaces=settings.namespaces, identity=identity)
         self._background: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -257,12 +259,16 @@ class Leadership:
     def _access_failed(self, candidate: Candidate, error: QuickBooksError) -> None:
         self._connections.refused(candidate.company, error)
 
-    async def _namespace_labels(self, namespace: str) -> Mapping[str, str]:
+    async def _namespace_labels(self, namespace: str) -> NamespaceLabels:
+        if self._settings.namespaces:
+            why = "allowedNamespaces with a Selector needs an operator that watches all namespaces (no --namespaces)"
+            return LabelsUnknown(why, passing=False)
         try:
             body = await self._api.get(f"/api/v1/namespaces/{namespace}")
         except kube_errors.KubeError as error:
-            logger.warning("labels of namespace %s not read, it counts as not selected: %s", namespace, error)
-            return {}
+            return LabelsUnknown(
+                f"the labels of namespace {namespace} could not be read: {error}", passing=True
+            )
         labels: Mapping[str, str] = body["metadata"].get("labels") or {}
         return labels
 

@@ -7,7 +7,6 @@ only the death of the object ends that.
 import asyncio
 import logging
 import random
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -128,11 +127,17 @@ class Reporter:
         self._store.discard(key)
         self._pending.pop(key, None)
         audit.info(
-            "result of an object that is gone",
-            extra={"audit": True, "event": "ResultOrphaned", "object": str(key), **_identity_of(status)},
+            "result.orphaned %s/%s",
+            key.namespace,
+            key.name,
+            extra={
+                "audit": True,
+                "action": "result.orphaned",
+                "outcome": str(status.get("outcome", "")),
+                "uid": key.uid,
+                "object": f"{key.namespace}/{key.name}",
+                "quickbooks_id": status.get("quickbooksId"),
+                "doc_number": status.get("docNumber"),
+            },
         )
         return True
-
-
-def _identity_of(status: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: status[name] for name in ("quickbooksId", "docNumber", "outcome") if name in status}

@@ -55,11 +55,23 @@ class Connection:
         return spec.adoption or default or Adoption.IF_MATCHING
 
 
+@dataclass(frozen=True, slots=True)
+class LabelsUnknown:
+    """The labels of a namespace cannot be had, so no selector selects it."""
+
+    why: str
+    passing: bool
+    """It may work later; else the operator was started without the right to read namespaces."""
+
+
+NamespaceLabels = Mapping[str, str] | LabelsUnknown
+
+
 def gate(
     *,
     company: Company,
     namespace: str,
-    namespace_labels: Mapping[str, str],
+    namespace_labels: NamespaceLabels,
     spec: InvoiceSyncSpec,
     connection: Connection | None,
 ) -> Wait | Refuse | None:
@@ -73,12 +85,17 @@ def gate(
             f"there is no QuickBooksConnection {company}: create it, or correct spec.connectionRef",
             LOOK_AGAIN,
         )
-    if connection is None or not _allows(connection, namespace, namespace_labels):
-        return Refuse(
-            InvoiceReason.CONNECTION_NOT_ALLOWED,
-            f"namespace {namespace} may not use connection {company}: "
-            "its owner can allow that in spec.allowedNamespaces",
+    allowed = connection is not None and _allows(connection, namespace, namespace_labels)
+    if isinstance(allowed, LabelsUnknown) and allowed.passing:
+        return Wait(InvoiceReason.RETRYING, allowed.why, LOOK_AGAIN / 4)
+    if connection is None or allowed is not True:
+        hint = (
+            allowed.why
+            if isinstance(allowed, LabelsUnknown)
+            else "its owner can allow that in spec.allowedNamespaces"
         )
+        message = f"namespace {namespace} may not use connection {company}: {hint}"
+        return Refuse(InvoiceReason.CONNECTION_NOT_ALLOWED, message)
     return _permitted(spec, connection) or _usable(company, connection)
 
 
@@ -119,13 +136,13 @@ def _usable(company: Company, connection: Connection) -> Wait | Refuse | None:
     return None
 
 
-def _allows(connection: Connection, namespace: str, labels: Mapping[str, str]) -> bool:
+def _allows(connection: Connection, namespace: str, labels: NamespaceLabels) -> bool | LabelsUnknown:
     allowed = connection.spec.allowed_namespaces
     if allowed.from_ is NamespacesFrom.ALL or namespace == connection.snapshot.key.namespace:
         return True
     if allowed.from_ is NamespacesFrom.SAME or allowed.selector is None:
         return False
-    return _selects(allowed.selector, labels)
+    return labels if isinstance(labels, LabelsUnknown) else _selects(allowed.selector, labels)
 
 
 def _selects(selector: LabelSelector, labels: Mapping[str, str]) -> bool:

@@ -23,7 +23,7 @@ from qbsync.engine.keys import Company, Key
 from qbsync.engine.store import ObjectStore, Snapshot
 from qbsync.engine.worker import Done
 from qbsync.invoices.candidate import Candidate
-from qbsync.invoices.connection import LOOK_AGAIN, Connection, gate
+from qbsync.invoices.connection import LOOK_AGAIN, Connection, NamespaceLabels, gate
 from qbsync.invoices.decide import Adopt, Create, Desired, Recover, Refuse, Surroundings, Wait, decide
 from qbsync.invoices.desk import Desk
 from qbsync.invoices.errors import ReferenceMissing, SpecError
@@ -58,7 +58,7 @@ class InvoiceReconciler:
         outbox: Outbox,
         grace: TakeoverGrace,
         client_of: Callable[[Company], CompanyClient | None],
-        namespace_labels: Callable[[str], Awaitable[Mapping[str, str]]],
+        namespace_labels: Callable[[str], Awaitable[NamespaceLabels]],
         enqueue: Callable[[Company, Key, timedelta], None],
         access_failed: Callable[[Candidate, QuickBooksError], None],
     ) -> None:
@@ -137,7 +137,7 @@ class InvoiceReconciler:
             return None
 
     def _admit(
-        self, candidate: Candidate, connection: Connection | None, labels: Mapping[str, Mapping[str, str]]
+        self, candidate: Candidate, connection: Connection | None, labels: Mapping[str, NamespaceLabels]
     ) -> bool:
         """True if QuickBooks has to be asked; everything else is settled here."""
         if candidate.spec.suspend:
@@ -201,9 +201,7 @@ class InvoiceReconciler:
         )
         return False
 
-    async def _labels(
-        self, connection: Connection | None, keys: Sequence[Key]
-    ) -> dict[str, Mapping[str, str]]:
+    async def _labels(self, connection: Connection | None, keys: Sequence[Key]) -> dict[str, NamespaceLabels]:
         allowed = connection.spec.allowed_namespaces if connection is not None else None
         if connection is None or allowed is None or allowed.from_ is not NamespacesFrom.SELECTOR:
             return {}

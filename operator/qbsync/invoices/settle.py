@@ -1,6 +1,5 @@
 """Where an outcome leaves the room: one status, one Event, claims released, the key ended."""
 
-import logging
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
@@ -12,14 +11,11 @@ from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Company, Key
 from qbsync.engine.reporter import Reporter
 from qbsync.engine.store import Snapshot
-from qbsync.invoices import report
+from qbsync.invoices import audit, report
 from qbsync.invoices.candidate import Candidate, today
 from qbsync.invoices.connection import Connection
 from qbsync.quickbooks.entities import Invoice
 from qbsync.quickbooks.errors import QuickBooksError
-
-logger = logging.getLogger(__name__)
-audit = logging.getLogger("qbsync.audit")
 
 WRITTEN_AFTER = {
     InvoiceReason.OUTCOME_UNKNOWN: timedelta(),
@@ -62,10 +58,13 @@ class Settler:
         observer: SyncObserver,
         enqueue: Callable[[Company, Key, timedelta], None],
         counted: Callable[[Company], None],
+        renumbered: Callable[[Company], None],
         every_event: bool,
     ) -> None:
-        """`counted`: a company's figures have moved. `every_event`: also a Normal Event for each invoice."""
-        self._counted = counted
+        """`counted`: a company's figures have moved. `renumbered`: it gave an invoice another number than asked
+        for. `every_event`: also a Normal Event for each invoice.
+        """
+        self._counted, self._renumbered = counted, renumbered
         self._clock, self._reporter, self._announcer = clock, reporter, announcer
         self._observer, self._enqueue, self._every_event = observer, enqueue, every_event
 
@@ -97,21 +96,11 @@ class Settler:
         candidate.desk.remember(invoice)
         self._reporter.report(candidate.key, status.document())
         self._observer.invoice_settled(candidate.company, outcome.value, now - candidate.created)
-        audit.info(
-            "invoice synced",
-            extra={
-                "audit": True,
-                "event": f"Invoice{outcome.value}",
-                "object": str(candidate.key),
-                "connection": str(candidate.company),
-                "quickbooksId": invoice.id,
-                "docNumber": invoice.doc_number,
-                "source": candidate.spec.source.number if candidate.spec.source is not None else None,
-            },
-        )
+        audit.synced(candidate, outcome=outcome.value, invoice=invoice, intuit_tid=intuit_tid)
         if invoice.doc_number != candidate.number:
             note = f"QuickBooks gave invoice {invoice.id} the number {invoice.doc_number}"
             self._announcer.normal(candidate.snapshot, "Renumbered", note)
+            self._renumbered(candidate.company)
         if self._every_event:
             note = f"{outcome.value.lower()} invoice {invoice.id} ({invoice.doc_number})"
             self._announcer.normal(candidate.snapshot, f"Invoice{outcome.value}", note)

@@ -37,8 +37,8 @@ class Election:
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._namespace, self._name, self._identity, self._times = namespace, name, identity, times
         self._holds_until = 0.0
-        self.last_contact = float("-inf")
-        """Monotonic seconds of the API server's last good answer."""
+        self.last_contact: float | None = None
+        """Monotonic seconds of the API server's last good answer; None before the first."""
         self._release = False
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._main: asyncio.AbstractEventLoop

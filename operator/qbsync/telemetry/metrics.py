@@ -13,6 +13,8 @@ from qbsync.engine.keys import Company
 from qbsync.engine.store import Snapshot
 
 _CONNECTION = ("namespace", "connection")
+_NO_REFRESH = "Imported"
+"""Stands in the history too, but nothing was asked of the provider."""
 _SYNC_SECONDS = (0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 _CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -144,6 +146,8 @@ class Metrics:
         for condition in status.conditions:
             self.condition.labels(*labels, condition.type, condition.status, condition.reason).set(1)
         for record in health.records if health is not None else ():
+            if record.outcome == _NO_REFRESH:
+                continue
             self.refreshes.labels(*labels, record.outcome).inc()
             self.refresh_seconds.labels(*labels).observe(record.duration.total_seconds())
 

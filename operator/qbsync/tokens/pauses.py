@@ -11,9 +11,7 @@ from qbsync.tokens.schedule import Rejection
 from qbsync.tokens.session import Paused
 from qbsync.tokens.spec import GrantSpec, KeeperSettings
 
-CONNECT: Final = (
-    "connect the company (qbsync connect), or put tokens into the Secret of spec.importTokensFrom"
-)
+CONNECT: Final = "put tokens of this company into a Secret and name it in spec.importTokensFrom"
 _NOT_OURS: Final = timedelta(seconds=5)
 _LOOK_AGAIN: Final = timedelta(minutes=1)
 

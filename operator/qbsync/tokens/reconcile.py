@@ -7,20 +7,22 @@ company was refused at the door.
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from qbsync.api.conditions import ConditionType, ConnectionReason, ReadyStatus, find
 from qbsync.api.connection import (
     CompanyStatus,
+    ConnectionDeletionPolicy,
     ImportPolicy,
     InvoiceCounters,
     Limits,
+    Lookup,
     QuickBooksConnectionSpec,
     QuickBooksConnectionStatus,
 )
-from qbsync.api.meta import REQUESTED_AT, Kind, handled
+from qbsync.api.meta import REQUESTED_AT, TEST, Kind, handled
 from qbsync.engine.backoff import Backoff
 from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Company, Key
@@ -73,6 +75,8 @@ class _Memory:
     """The company refused a call at the door."""
     probe_at: datetime | None = None
     failures: int = 0
+    company_moved: bool = False
+    """What is known of the company was seen to be out of date."""
     counters: InvoiceCounters | None = None
     counted_at: float = field(default=float("-inf"))
 
@@ -86,6 +90,10 @@ class _Look:
     limits: Limits
     status: QuickBooksConnectionStatus
     memory: _Memory
+    request: str | None
+    """The value of a `requested-at` that has not been answered."""
+    without_effect: str
+    """Settings that this release does not carry out, for the message; empty if there are none."""
 
 
 class ConnectionReconciler:
@@ -145,6 +153,13 @@ class ConnectionReconciler:
         if snapshot is not None:
             self._enqueue(company, snapshot.key, delay)
 
+    def company_moved(self, company: Company) -> None:
+        """A call showed that the company's preferences are not what they were: read them again."""
+        memory = self._memory.get(company)
+        if memory is not None:
+            memory.company_moved = True
+            self.touch(company)
+
     def gone(self, snapshot: Snapshot) -> None:
         """The connection was deleted: its Secret stays, its memory goes."""
         self._memory.pop(snapshot.company, None)
@@ -159,7 +174,15 @@ class ConnectionReconciler:
         spec = QuickBooksConnectionSpec.model_validate(snapshot.spec)
         status = QuickBooksConnectionStatus.model_validate(snapshot.status)
         memory = self._memory_of(company, snapshot, status)
-        look = _Look(company, snapshot, spec.limits or Limits(), status, memory)
+        look = _Look(
+            company,
+            snapshot,
+            spec.limits or Limits(),
+            status,
+            memory,
+            request=_pending_request(snapshot, status),
+            without_effect=without_effect(spec, snapshot.annotations),
+        )
         closed = self._closed(snapshot)
         if closed is not None:
             return self._report(look, closed, None, status.company)
@@ -168,8 +191,7 @@ class ConnectionReconciler:
         except EndpointRefused as error:
             refused = Verdict(ConnectionReason.ENDPOINT_NOT_ALLOWED, str(error))
             return self._report(look, refused, None, status.company)
-        asked = _pending_request(snapshot, status)
-        health = await self._keeper.ensure(grant, force=asked is not None, trigger=Trigger.REQUESTED)
+        health = await self._keeper.ensure(grant, force=look.request is not None, trigger=Trigger.REQUESTED)
         verdict, known = Verdict(health.reason, health.message), status.company
         if health.usable:
             verdict, known = await self._know_company(look, grant, verdict)
@@ -251,7 +273,8 @@ class ConnectionReconciler:
         probing = memory.refused is not None and (
             memory.probe_at is None or self._clock.now() >= memory.probe_at
         )
-        if status.company is not None and not probing:
+        stale = memory.company_moved or look.request is not None
+        if status.company is not None and not probing and not stale:
             if memory.refused is None:
                 return verdict, status.company
             return _refusal(memory.refused, status), status.company
@@ -267,6 +290,7 @@ class ConnectionReconciler:
             message = f"the company could not be read yet: {error}"
             return Verdict(ConnectionReason.IMPORTING, message), None
         memory.refused, memory.probe_at, memory.failures = None, None, 0
+        memory.company_moved = False
         return verdict, known
 
     # -- reporting ---------------------------------------------------------------------------------------
@@ -280,26 +304,27 @@ class ConnectionReconciler:
     ) -> timedelta | None:
         company, snapshot, previous, memory = look.company, look.snapshot, look.status, look.memory
         now = self._clock.now()
-        asked = _pending_request(snapshot, previous)
         occasion = Occasion(
             now=now,
             generation=snapshot.generation,
             suspended=bool(snapshot.spec.get("suspend")),
-            handled_request=asked if health is None or health.handled else None,
+            handled_request=look.request if health is None or health.handled else None,
         )
         status = connection_status(
             previous,
             occasion,
-            verdict=verdict,
+            verdict=verdict
+            if not look.without_effect
+            else replace(verdict, message=f"{verdict.message}; {look.without_effect}"),
             health=health,
             company=known,
             counters=self._counters(company, memory),
         )
-        changed_spec = previous.observed_generation != snapshot.generation
+        changed = previous.observed_generation != snapshot.generation or known != previous.company
         self._reporter.report(snapshot.key, status.document())
         self._observer.connection_seen(company, status, health)
         self._announce(snapshot, previous, status, health)
-        self._wake(company, memory, status, changed=changed_spec)
+        self._wake(company, memory, status, changed=changed)
         return self._next_look(memory, verdict, health, now)
 
     def _announce(
@@ -381,6 +406,23 @@ def _pending_request(snapshot: Snapshot, status: QuickBooksConnectionStatus) -> 
     value = snapshot.annotations.get(REQUESTED_AT)
     asked = handled(value) if value else None
     return asked if asked != status.last_handled_request else None
+
+
+def without_effect(spec: QuickBooksConnectionSpec, annotations: Mapping[str, str]) -> str:
+    """What a connection asks for and this release does not do: said, since the rest works without it."""
+    settings = spec.invoices
+    asked = {
+        "spec.deletionPolicy Revoke": spec.deletion_policy is ConnectionDeletionPolicy.REVOKE,
+        "spec.invoices.lookup WhenInDoubt": settings is not None and settings.lookup is Lookup.WHEN_IN_DOUBT,
+        "spec.invoices.drift": settings is not None and settings.drift is not None,
+        f"annotation {TEST}": bool(annotations.get(TEST)),
+    }
+    names = ", ".join(name for name, given in asked.items() if given)
+    return f"not supported yet and without effect: {names}" if names else ""
+
+
+def _with_remark(verdict: Verdict, remark: str) -> Verdict:
+    return replace(verdict, message=f"{verdict.message}; {remark}") if remark else verdict
 
 
 def _seniority(snapshot: Snapshot) -> tuple[str, str, str]:

@@ -179,6 +179,26 @@ async def test_a_requested_refresh_is_made_and_recorded(scene: Scene) -> None:
     assert scene.simulator.counters()["refreshes"] == refreshes + 1
 
 
+async def test_a_request_also_reads_the_company_anew(scene: Scene) -> None:
+    scene.apply()
+    await scene.look()
+    reads = scene.simulator.counters()["requests"]["read"]
+    scene.annotate("now")
+    await scene.look()
+    assert scene.simulator.counters()["requests"]["read"] == reads + 2
+    scene.reconciler.company_moved(Company("ns", "acme"))
+    await scene.look()
+    await scene.look()
+    assert scene.simulator.counters()["requests"]["read"] == reads + 4
+
+
+async def test_what_has_no_effect_yet_is_said(scene: Scene) -> None:
+    scene.apply(deletionPolicy="Revoke")
+    status = await scene.look()
+    assert ready(status)[0] == "True"
+    assert "not supported yet and without effect: spec.deletionPolicy Revoke" in ready(status)[2]
+
+
 async def test_another_companys_grant_is_a_realm_mismatch(scene: Scene) -> None:
     other = scene.simulator.realm()
     scene.apply(realm=other)

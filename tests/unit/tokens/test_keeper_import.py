@@ -38,7 +38,7 @@ async def test_an_empty_one_says_how_to_connect() -> None:
     world.set_import("")
     health = await world.keeper().ensure(world.spec)
     assert health.reason is ConnectionReason.REAUTHORIZATION_REQUIRED
-    assert "qbsync connect" in health.message
+    assert "spec.importTokensFrom" in health.message
 
 
 @pytest.mark.parametrize("content", ['{"refresh_token": "x"}', "two\nlines"])

@@ -146,7 +146,7 @@ async def test_token_lost_with_its_answer_ends_in_reauthorization() -> None:
             break
     assert health.reason is ConnectionReason.REAUTHORIZATION_REQUIRED
     assert not health.usable
-    assert "qbsync connect" in health.message
+    assert "spec.importTokensFrom" in health.message
     assert seen <= {FRESH, ConnectionReason.PROVIDER_UNAVAILABLE, ConnectionReason.REAUTHORIZATION_REQUIRED}
 
 

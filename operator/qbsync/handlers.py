@@ -83,7 +83,8 @@ class Watch:
     async def stop(self) -> None:
         """End it and wait for that."""
         self._stop.set()
-        await asyncio.to_thread(self._thread.join)
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
         problem: BaseException | None = None

@@ -47,6 +47,7 @@ INVOICE_ROUND = 50
 """InvoiceSyncs looked up together: 0.02 metered reads each in a backlog."""
 INVOICES_OUTSTANDING = 20
 """Sends still open when the next round may start: as much as ten concurrent calls work off in two seconds."""
+CRD_POLL = timedelta(seconds=2)
 ROUND_LINGER = timedelta(milliseconds=100)
 
 
@@ -89,6 +90,7 @@ class Leadership:
         closed_namespace: str | None,
     ) -> None:
         self._settings, self._api, self._metrics = settings, api, metrics
+        self._clock = clock
         self._sending = SendingFence(election)
         self._objects = KubeObjects(api, namespaces=settings.namespaces)
         self._store = ObjectStore(clock=clock, company_of=company_of, labels_of=labels_of)
@@ -199,6 +201,7 @@ class Leadership:
 
     async def run(self) -> None:
         """Work until something that has to run forever ends; raises what ended it."""
+        await self._until_served()
         self._background = [
             asyncio.create_task(self._workers.queue.run(), name="queue"),
             asyncio.create_task(self._sweep.run(), name="sweep"),
@@ -210,6 +213,23 @@ class Leadership:
         for task in ended:
             problem = task.exception() or (task.result() if task is watching else None)
             raise RuntimeError(f"{task.get_name()} ended: {problem}")
+
+    async def _until_served(self) -> None:
+        """Wait for the CRDs: kopf looks for them once, and what comes later it would never see."""
+        told = False
+        while True:
+            try:
+                missing = await self._objects.missing()
+            except kube_errors.KubeError as error:
+                logger.warning("cannot see which kinds are served: %s", error)
+            else:
+                if not missing:
+                    return
+                if not told:
+                    names = ", ".join(sorted(missing))
+                    logger.warning("waiting for the CustomResourceDefinitions of %s: apply crds/", names)
+                    told = True
+            await self._clock.sleep(CRD_POLL)
 
     async def drain(self, timeout: timedelta) -> bool:
         """Take no new work, await what was sent, record it. False if that was not finished in time."""

@@ -106,6 +106,7 @@ class Candidate:
             generation=self.snapshot.generation,
             doc_number=self.spec.invoice.doc_number,
             request=self.request,
+            attempts=self.desk.attempts.get(self.key, self.status.attempts),
         )
 
 

@@ -41,6 +41,8 @@ class Desk:
     claims: Claims = field(default_factory=Claims)
     sent: dict[Key, Sent] = field(default_factory=dict)
     failures: dict[Key, int] = field(default_factory=dict)
+    attempts: dict[Key, int] = field(default_factory=dict)
+    """How often each object's create was sent, earlier processes included."""
     waiting_since: dict[Key, float] = field(default_factory=dict)
     reconsider: set[Key] = field(default_factory=set)
     """Stalled objects that get another try, since their connection changed."""
@@ -73,6 +75,6 @@ class Desk:
 
     def settled(self, key: Key) -> None:
         """Nothing is open for this object any more."""
-        for memory in (self.sent, self.failures, self.waiting_since):
+        for memory in (self.sent, self.failures, self.attempts, self.waiting_since):
             memory.pop(key, None)
         self.reconsider.discard(key)

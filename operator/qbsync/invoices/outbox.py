@@ -200,6 +200,8 @@ class Outbox:
         if sent.last_sent is None and now.generation != sent.generation:
             raise NotSending("the object was changed")
         candidate.desk.sent[candidate.key] = sent
+        earlier = candidate.desk.attempts.get(candidate.key, candidate.status.attempts or 0)
+        candidate.desk.attempts[candidate.key] = earlier + 1
         sent.first_sent = sent.first_sent or self._clock.now()
         sent.last_sent = self._clock.monotonic()
         sent.rest = None

@@ -29,6 +29,8 @@ class Occasion:
     generation: int
     doc_number: str | None
     """The number that the spec asks for; QuickBooks may give another."""
+    attempts: int | None
+    """How often the invoice was sent so far."""
     request: str | None
     """The value of the annotation `requested-at` that this answers."""
 
@@ -137,6 +139,7 @@ def waiting(
             "observed_generation": occasion.generation,
             "conditions": conditions,
             "doc_number": previous.doc_number or occasion.doc_number,
+            "attempts": occasion.attempts,
             "next_retry_time": occasion.now + delay,
             "last_error": last_error(error, occasion.now) if error is not None else previous.last_error,
             "request_id": intent.request_id if intent is not None else previous.request_id,
@@ -192,6 +195,7 @@ def _concluded(
             "observed_generation": occasion.generation,
             "conditions": conditions,
             "doc_number": previous.doc_number or occasion.doc_number,
+            "attempts": occasion.attempts,
             "last_handled_request": occasion.request or previous.last_handled_request,
         }
     )

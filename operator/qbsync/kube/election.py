@@ -18,6 +18,7 @@ from qbsync.kube.lease import LeaseRecord, LeaseTimes, RivalWatch, Takeover, cla
 logger = logging.getLogger(__name__)
 
 _CALL_TIMEOUT_SHARE = 3
+_COMPLAIN_EVERY = 60.0
 
 
 class Election:
@@ -40,6 +41,7 @@ class Election:
         self.last_contact: float | None = None
         """Monotonic seconds of the API server's last good answer; None before the first."""
         self._release = False
+        self._quiet_until = float("-inf")
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._main: asyncio.AbstractEventLoop
         self._won: asyncio.Future[Takeover]
@@ -111,13 +113,26 @@ class Election:
         while not self._stop.is_set():
             try:
                 takeover = await self._try(api, rival)
-            except (errors.Unavailable, errors.Conflict, errors.NotFound) as error:
-                logger.debug("lease not taken: %s", error)
+            except errors.Conflict:
+                takeover = None
+            except (errors.Unavailable, errors.NotFound) as error:
+                self._complain(error)
                 takeover = None
             if takeover is not None:
                 return takeover
             await self._pause()
         return None
+
+    def _complain(self, error: errors.KubeError) -> None:
+        if time.monotonic() < self._quiet_until:
+            return
+        self._quiet_until = time.monotonic() + _COMPLAIN_EVERY
+        logger.warning(
+            "cannot stand for the lease %s in namespace %s, is there such a namespace? %s",
+            self._name,
+            self._namespace,
+            error,
+        )
 
     async def _try(self, api: KubeApi, rival: RivalWatch) -> Takeover | None:
         started = time.monotonic()

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from qbsync.api.meta import GROUP, PLURALS, VERSION, Kind
 from qbsync.kube.api import JsonObject, KubeApi, PatchOperations
+from qbsync.kube.errors import NotFound
 
 LIST_PAGE = 500
 
@@ -71,6 +72,15 @@ class KubeObjects:
             {"op": "add", "path": "/status", "value": status},
         ]
         return await self._api.json_patch(f"{_path(kind, namespace, name)}/status", operations)
+
+    async def missing(self) -> set[Kind]:
+        """The kinds that the API server does not serve (yet): their CRDs are not installed."""
+        try:
+            found = await self._api.get(f"/apis/{GROUP}/{VERSION}")
+        except NotFound:
+            return set(Kind)
+        served = {resource["name"] for resource in found["resources"]}
+        return {kind for kind in Kind if PLURALS[kind] not in served}
 
     def _collections(self, kind: Kind) -> list[str]:
         root = f"/apis/{GROUP}/{VERSION}"

@@ -5,7 +5,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from qbsync import __version__
 from qbsync.api.connection import QuickBooksConnectionStatus
@@ -40,6 +47,7 @@ class Metrics:
     """Every metric of one process, and the observers that the rooms ask for."""
 
     def __init__(self) -> None:
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         self.access_expiry = self._gauge("access_token_expiry_timestamp_seconds", "End of the access token.")
         self.refresh_expiry = self._gauge(

@@ -44,6 +44,7 @@ async def test_an_absent_invoice_is_created_with_one_write(scene: Scene) -> None
     assert status["quickbooksId"] == invoice["Id"]
     assert status["totalAmount"] == "100.00"
     assert status["paymentStatus"] == "Unpaid"
+    assert status["attempts"] == 1
     assert status["history"][0]["intuitTid"]
     assert scene.objects.writes == 1
 
@@ -102,6 +103,7 @@ async def test_a_request_lost_before_the_commit_is_sent_again_only_when_it_can_n
     status = await scene.until("a", "Created")
     assert time.monotonic() - started >= SERVER_TIMEOUT.total_seconds()
     assert "intent" not in status
+    assert status["attempts"] == 2
     assert len(scene.door.invoices("A-1")) == 1
 
 

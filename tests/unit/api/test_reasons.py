@@ -57,6 +57,12 @@ def test_what_is_never_retried_by_itself_is_stalled() -> None:
 
 def test_what_is_probed_is_not_stalled() -> None:
     probed = {reason for (_, reason), row in REASONS.items() if row.retry is Retry.PROBE}
-    expected = {"ReadBudgetExhausted", "ReauthorizationRequired", "RealmMismatch", "AccessLost", "ImportRejected"}
+    expected = {
+        "ReadBudgetExhausted",
+        "ReauthorizationRequired",
+        "RealmMismatch",
+        "AccessLost",
+        "ImportRejected",
+    }
     assert probed == expected
     assert not any(REASONS[Kind.CONNECTION, reason].stalled for reason in probed)

@@ -2,9 +2,10 @@
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from qbsync.kube import errors
 from qbsync.kube.api import JsonObject, KubeApi
 
 
@@ -58,7 +59,9 @@ class KubeSecrets:
 
     async def create(self, secret: Secret) -> Secret:
         path = f"/api/v1/namespaces/{secret.namespace}/secrets"
-        return _from_json(await self._api.post(path, _to_json(secret)))
+        # A Secret that was read and has been deleted since: the API server refuses the old version's number.
+        fresh = replace(secret, resource_version="", uid="")
+        return _from_json(await self._api.post(path, _to_json(fresh)))
 
     async def replace(self, secret: Secret) -> Secret:
         return _from_json(await self._api.put(_path(secret.namespace, secret.name), _to_json(secret)))
@@ -74,7 +77,12 @@ class KubeSecrets:
             for key in keys
             if key in secret.data
         ]
-        return _from_json(await self._api.json_patch(_path(secret.namespace, secret.name), [held, *emptied]))
+        path = _path(secret.namespace, secret.name)
+        try:
+            return _from_json(await self._api.json_patch(path, [held, *emptied]))
+        except errors.Invalid as error:
+            # That is how a `test` that does not hold is answered.
+            raise errors.Conflict(str(error), status=error.status) from error
 
 
 def _path(namespace: str, name: str) -> str:

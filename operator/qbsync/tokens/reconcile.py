@@ -415,6 +415,7 @@ def without_effect(spec: QuickBooksConnectionSpec, annotations: Mapping[str, str
         "spec.deletionPolicy Revoke": spec.deletion_policy is ConnectionDeletionPolicy.REVOKE,
         "spec.invoices.lookup WhenInDoubt": settings is not None and settings.lookup is Lookup.WHEN_IN_DOUBT,
         "spec.invoices.drift": settings is not None and settings.drift is not None,
+        "spec.invoices.incomeAccount": settings is not None and settings.income_account is not None,
         f"annotation {TEST}": bool(annotations.get(TEST)),
     }
     names = ", ".join(name for name, given in asked.items() if given)

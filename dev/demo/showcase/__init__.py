@@ -1,0 +1,1 @@
+"""The demo: control plane, simulator and operator as processes, and the story they play."""

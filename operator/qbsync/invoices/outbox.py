@@ -155,6 +155,16 @@ class Outbox:
         self, candidate: Candidate, sent: Sent, connection: Connection, client: CompanyClient
     ) -> None:
         try:
+            await self._attempt(candidate, sent, connection, client)
+        except Exception as error:
+            # A fault of ours must not leave the object without an end: it is looked up again.
+            logger.exception("create failed", extra={"object": str(candidate.key)})
+            self.retry_later(candidate, error)
+
+    async def _attempt(
+        self, candidate: Candidate, sent: Sent, connection: Connection, client: CompanyClient
+    ) -> None:
+        try:
             await self._confirm_alive(candidate)
             row = await client.create(
                 "Invoice",
@@ -170,9 +180,6 @@ class Outbox:
             )
         except QuickBooksError as error:
             self._failed(candidate, sent, error)
-        except Exception as error:
-            logger.exception("create failed", extra={"object": str(candidate.key)})
-            self.retry_later(candidate, error)
 
     async def _confirm_alive(self, candidate: Candidate) -> None:
         heard = timedelta(seconds=self._clock.monotonic() - candidate.snapshot.heard_at)

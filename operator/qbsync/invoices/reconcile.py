@@ -8,7 +8,7 @@ key is ended when its outcome is settled.
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 
 from pydantic import ValidationError
@@ -316,6 +316,13 @@ class InvoiceReconciler:
         return [snapshot for snapshot in labelled if snapshot.key != candidate.key]
 
     async def _verify(self, candidate: Candidate, connection: Connection, client: CompanyClient) -> None:
+        try:
+            await self._look_at(candidate, connection, client)
+        except Exception as error:
+            logger.exception("verifying failed", extra={"object": str(candidate.key)})
+            self._outbox.retry_later(candidate, error)
+
+    async def _look_at(self, candidate: Candidate, connection: Connection, client: CompanyClient) -> None:
         """Somebody asked for a sync of an invoice that is recorded: is it still there, and what is paid?"""
         quickbooks_id = candidate.status.quickbooks_id or ""
         try:
@@ -362,8 +369,8 @@ class InvoiceReconciler:
         reason = InvoiceReason.CONNECTION_NOT_READY if no_token else InvoiceReason.RETRYING
         self._outbox.retry_later(candidate, error, reason=reason)
 
-    def _start(self, work: "asyncio.Future[None] | Awaitable[None]") -> None:
-        task = asyncio.ensure_future(work)
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -10,7 +10,7 @@ import httpx2
 from cluster.harness import manifests
 from cluster.harness.eavesdropper import Eavesdropper
 from cluster.harness.stage import NewStage, Stage
-from cluster.harness.watching import condition, eventually, is_ready, ready
+from cluster.harness.watching import condition, eventually, handled, is_ready, ready
 
 pytest_plugins = ["cluster.harness.plugin"]
 
@@ -123,9 +123,7 @@ def test_a_refresh_that_fails_while_the_token_is_alive_leaves_ready_true(stage: 
     stage.apply(manifests.invoice("inv-1"))
     invoices.object("inv-1", is_ready, what="Ready with the old token")
     stage.simulator.clear_faults()
-    body = watch.object(
-        "acme", lambda body: body["status"].get("lastHandledRequest") == "now", what="refreshed in the end"
-    )
+    body = watch.object("acme", handled("now"), what="refreshed in the end")
     assert body["status"]["consecutiveRefreshFailures"] == 0
 
 
@@ -300,9 +298,7 @@ def test_parallel_refreshes_never_happen(stage: Stage) -> None:
     second.leads()
     invoices.until(lambda objects: sum(map(is_ready, objects.values())) == 5, what="all Ready")
     assert first.wait() == 0
-    body = watch.object(
-        "acme", lambda body: body["status"].get("lastHandledRequest") == "two", what="two handled"
-    )
+    body = watch.object("acme", handled("two"), what="two handled")
     assert ready(body)["status"] == "True"
     assert stage.more_than_sample() == 5
 
@@ -325,7 +321,7 @@ def test_killed_while_a_rotation_is_under_way_the_old_token_is_not_spent_twice_a
         stage.operator("--token-timeout", "3s").leads()
         body = watch.object(
             "acme",
-            lambda body: body["status"].get("lastHandledRequest") == "now",
+            handled("now"),
             what="refreshed in the end",
         )
         assert ready(body)["status"] == "True"

@@ -1,12 +1,11 @@
 """The life of the objects: deleted, applied again, asked for, waited for, gone with their namespace."""
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from cluster.harness import manifests
 from cluster.harness.stage import Kubectl, Stage
-from cluster.harness.watching import is_ready, ready
+from cluster.harness.watching import handled, is_ready, ready
 
 pytest_plugins = ["cluster.harness.plugin"]
 
@@ -180,7 +179,7 @@ def test_requested_at_on_an_invoice_brings_what_was_paid(stage: Stage) -> None:
     door = f"/_simulator/invoices/{status['quickbooksId']}/pay"
     stage.simulator.post(door, {"amount": 40})
     stage.annotate("invoicesync", "inv-1", requested_at="first")
-    status = watch.object("inv-1", _handled("first"), what="requested-at handled")["status"]
+    status = watch.object("inv-1", handled("first"), what="requested-at handled")["status"]
     assert (status["balance"], status["totalAmount"], status["paymentStatus"]) == (
         "60.00",
         "100.00",
@@ -189,13 +188,13 @@ def test_requested_at_on_an_invoice_brings_what_was_paid(stage: Stage) -> None:
 
     stage.simulator.post(door, {})
     stage.annotate("invoicesync", "inv-1", requested_at="second")
-    body = watch.object("inv-1", _handled("second"), what="requested-at handled")
+    body = watch.object("inv-1", handled("second"), what="requested-at handled")
     assert (body["status"]["balance"], body["status"]["paymentStatus"]) == ("0.00", "Paid")
     assert ready(body)["status"] == "True"
 
     # Nothing had to change, and it is recorded all the same.
     stage.annotate("invoicesync", "inv-1", requested_at="third")
-    body = watch.object("inv-1", _handled("third"), what="requested-at handled")
+    body = watch.object("inv-1", handled("third"), what="requested-at handled")
     assert body["status"]["paymentStatus"] == "Paid"
     after = stage.simulator.counters()
     assert after["requests"]["create"] == before["requests"]["create"]
@@ -209,7 +208,7 @@ def test_requested_at_finds_an_invoice_deleted_in_quickbooks_and_leaves_it_so(st
     watch = stage.watch()
     stage.simulator.post(f"/_simulator/invoices/{id_}/delete", {})
     stage.annotate("invoicesync", "inv-1", requested_at="now")
-    body = watch.object("inv-1", _handled("now"), what="requested-at handled")
+    body = watch.object("inv-1", handled("now"), what="requested-at handled")
     assert (ready(body)["status"], ready(body)["reason"]) == ("False", "DeletedInQuickBooks")
     assert stage.simulator.invoices("INV-1") == []
 
@@ -220,15 +219,11 @@ def test_requested_at_on_a_connection_refreshes_now(stage: Stage) -> None:
     before = stage.get("qbconnection", "acme")["status"]
     refreshes = stage.simulator.counters()["refreshes"]
     stage.annotate("qbconnection", "acme", requested_at="now")
-    status = watch.object("acme", _handled("now"), what="requested-at handled")["status"]
+    status = watch.object("acme", handled("now"), what="requested-at handled")["status"]
     assert stage.simulator.counters()["refreshes"] == refreshes + 1
     assert status["refreshHistory"][0]["trigger"] == "Requested"
     assert status["encryption"]["sequence"] > before["encryption"]["sequence"]
     assert ready({"status": status})["status"] == "True"
-
-
-def _handled(value: str) -> Callable[[Any], bool]:
-    return lambda body: body.get("status", {}).get("lastHandledRequest") == value
 
 
 def test_a_suspended_invoice_waits_and_goes_on(stage: Stage) -> None:
@@ -253,7 +248,7 @@ def test_a_suspended_connection_stops_invoices_and_keeps_its_grant(stage: Stage)
     refreshes = stage.simulator.counters()["refreshes"]
     stage.apply(manifests.invoice("inv-1"))
     stage.annotate("qbconnection", "acme", requested_at="now")
-    connections.object("acme", _handled("now"), what="refreshed though suspended")
+    connections.object("acme", handled("now"), what="refreshed though suspended")
     assert stage.simulator.counters()["refreshes"] == refreshes + 1
     assert stage.simulator.invoices("INV-1") == []
     watch = stage.watch()

@@ -1,12 +1,14 @@
 """The process: probes, metrics, who leads, how it ends, and what a successor does."""
 
+import functools
 import json
 import time
 from typing import Any
 
 from cluster.harness import manifests
 from cluster.harness.stage import OwnPlane, Stage, foreign_invoice
-from cluster.harness.watching import eventually, is_ready, ready
+from cluster.harness.watching import eventually, handled, is_ready, ready
+from cluster.operator_process import RunningOperator
 
 pytest_plugins = ["cluster.harness.plugin"]
 
@@ -17,6 +19,11 @@ def lease(stage: Stage) -> dict[str, Any]:
     """The spec of the Lease."""
     found = stage.kubectl.json("get", "lease", "qbsync", "-n", stage.operator_namespace)
     return dict(found["spec"])
+
+
+def has_seen(operator: RunningOperator, count: int) -> bool:
+    """Whether it has taken in so many InvoiceSyncs."""
+    return operator.metrics().total("qbsync_invoices") >= count
 
 
 def at_work(stage: Stage) -> list[dict[str, Any]]:
@@ -276,9 +283,7 @@ def test_sigterm_finishes_a_refresh_and_stores_it(stage: Stage) -> None:
     # It is good: the next one refreshes with it.
     stage.operator()
     stage.annotate("qbconnection", "acme", requested_at="again")
-    body = watch.object(
-        "acme", lambda body: body["status"].get("lastHandledRequest") == "again", what="refreshed"
-    )
+    body = watch.object("acme", handled("again"), what="refreshed")
     assert ready(body)["status"] == "True"
 
 
@@ -308,7 +313,7 @@ def test_restarts_write_nothing_and_ask_nothing(stage: Stage) -> None:
         # It has taken in all that there is once a new one is done.
         name = f"marker-{time.monotonic_ns()}"
         stage.apply(manifests.invoice(name, suspend=True))
-        eventually(lambda now=operator: now.metrics().total("qbsync_invoices") >= 12, what="all objects seen")
+        eventually(functools.partial(has_seen, operator, 12), what="all objects seen")
     assert stage.simulator.counters()["requests"] == calls["requests"]
     now = {name: body["metadata"]["resourceVersion"] for name, body in stage.all("invoicesyncs").items()}
     assert {name: now[name] for name in versions} == versions

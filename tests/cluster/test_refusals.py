@@ -9,7 +9,7 @@ import pytest
 
 from cluster.harness import manifests
 from cluster.harness.stage import GROUP_PATH, Kubectl, Stage, foreign_invoice
-from cluster.harness.watching import Watch, condition, eventually, is_ready, ready
+from cluster.harness.watching import Watch, condition, eventually, handled, is_ready, ready
 from cluster.operator_process import RunningOperator
 
 pytest_plugins = ["cluster.harness.plugin"]
@@ -302,9 +302,7 @@ def test_a_conflict_that_a_person_resolved_goes_on_when_asked_to(stage: Stage) -
     stage.apply(manifests.invoice("inv-1"))
     watch.reason("inv-1", "DocNumberConflict")
     stage.annotate("invoicesync", "inv-1", requested_at="still there")
-    body = watch.object(
-        "inv-1", lambda body: body["status"].get("lastHandledRequest") == "still there", what="handled"
-    )
+    body = watch.object("inv-1", handled("still there"), what="handled")
     assert ready(body)["reason"] == "DocNumberConflict"
     stage.simulator.post(f"/_simulator/invoices/{other['Id']}/delete", {})
     stage.annotate("invoicesync", "inv-1", requested_at="gone")

@@ -5,8 +5,8 @@ import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from showcase.errors import DemoError
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--once", action="store_true", help="leave at the end, instead of staying up to be tried"
     )
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    _listen_for_interrupts(_interrupt)
     screen = Screen()
     folder = Path(tempfile.mkdtemp(prefix="qbsync-demo-"))
     problem = _play(screen, folder, once=options.once)
@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         shutil.rmtree(folder, ignore_errors=True)
         return 0
     if problem == "":
+        shutil.rmtree(folder, ignore_errors=True)
         return 130
     screen.problem(problem or f"not as promised: {'; '.join(screen.failed)}")
     screen.say(f"the logs are kept in {folder}")
@@ -41,19 +42,29 @@ def _play(screen: Screen, folder: Path, *, once: bool) -> str | None:
         story = Story(screen, folder, ends)
         try:
             story.play()
+            if not once and not screen.failed:
+                story.invite()
+                _await_interrupt()
+                screen.say("ending everything")
         except DemoError as error:
             return str(error)
         except KeyboardInterrupt:
-            shutil.rmtree(folder, ignore_errors=True)
             return ""
-        if once or screen.failed:
-            return None
-        story.invite()
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            screen.say("ending everything")
+        finally:
+            # What was started is being ended: a second Ctrl-C would only leave something behind.
+            _listen_for_interrupts(signal.SIG_IGN)
     return None
+
+
+def _listen_for_interrupts(handler: Callable[..., None] | signal.Handlers) -> None:
+    # Explicitly for both: a shell that starts it in the background has SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handler)
+
+
+def _await_interrupt() -> None:
+    with suppress(KeyboardInterrupt):
+        signal.pause()
 
 
 def _interrupt(*_: object) -> None:

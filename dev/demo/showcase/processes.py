@@ -37,7 +37,8 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=log,
-                env={**os.environ, **(environment or {})},
+                # What a killed process leaves behind goes with the folder.
+                env={**os.environ, "TMPDIR": str(folder), **(environment or {})},
                 start_new_session=True,
             )
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -46,7 +47,7 @@ def own_plane(kubectl: Kubectl, bin_dir: Path, tmp_path: Path) -> Iterator[OwnPl
     """A control plane without CRDs that nobody else uses."""
     folder = tmp_path / "plane"
     # The class of the shared one, which lives in conftest.py.
-    own: Kubectl = type(kubectl)(
+    own: Kubectl = cast(Any, type(kubectl))(
         bin_dir / "kubectl", Path(_controlplane("up", folder, "--until-pid", os.getpid()))
     )
     plane = OwnPlane(folder, bin_dir, own)

@@ -230,7 +230,7 @@ NewStage = Callable[..., Stage]
 """Flags of the simulator, and its `profile`, to a stage."""
 
 
-def foreign_invoice(number: str, amount: str | int = 100, **fields: Any) -> JsonObject:
+def foreign_invoice(number: str, amount: Any = 100, **fields: Any) -> JsonObject:
     """An invoice as another program creates it, to be seeded."""
     return minimal_invoice(amount, DocNumber=number, **fields)
 

@@ -149,6 +149,11 @@ def is_ready(body: Mapping[str, Any]) -> bool:
     )
 
 
+def handled(request: str) -> Callable[[JsonObject], bool]:
+    """A check: this value of requested-at is recorded as handled."""
+    return lambda body: (body.get("status") or {}).get("lastHandledRequest") == request
+
+
 def eventually(check: Callable[[], T], *, what: str, timeout: float = 60) -> T:
     """The first true answer of `check`, asked again and again: for what announces itself to nobody."""
     deadline = time.monotonic() + timeout

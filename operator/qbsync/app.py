@@ -62,7 +62,7 @@ def main(settings: OperatorSettings, environment: Mapping[str, str] = os.environ
     """Run one operator process to its end; returns the exit code."""
     logs.configure(settings.log_level)
     try:
-        keyring = _keyring(environment)
+        keyring = Keyring.from_environment(environment)
     except KeyringError as error:
         sys.stderr.write(f"qbsync: {error}\n")
         return EXIT_CONFIGURATION
@@ -71,10 +71,6 @@ def main(settings: OperatorSettings, environment: Mapping[str, str] = os.environ
     except kube_errors.KubeError as error:
         sys.stderr.write(f"qbsync: {error}\n")
         return EXIT_CONFIGURATION
-
-
-def _keyring(environment: Mapping[str, str]) -> Keyring:
-    return Keyring.from_environment(environment)
 
 
 class _Process:

@@ -76,11 +76,6 @@ class Reporter:
         while self._writers:
             await asyncio.wait(tuple(self._writers.values()))
 
-    async def stored(self, key: Key) -> None:
-        """Wait until what was reported for this object is stored, or it is gone."""
-        while (writer := self._writers.get(key)) is not None:
-            await asyncio.wait([writer])
-
     async def _write_all(self, key: Key) -> None:
         failures = 0
         while key in self._pending:

@@ -48,11 +48,6 @@ class Claims:
         del self._holders[claimed]
         return list(self._waiting.pop(claimed, ()))
 
-    @property
-    def idle(self) -> bool:
-        """Nobody holds or waits for anything."""
-        return not self._holders and not self._waiting
-
 
 def rank(snapshot: Snapshot) -> tuple[bool, str, Key]:
     """Who comes first: the one with a recorded invoice, then the oldest, then by name."""

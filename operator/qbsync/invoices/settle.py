@@ -7,10 +7,10 @@ from typing import Protocol
 from qbsync.api.conditions import ConditionType, InvoiceReason, find, summarize, suspended
 from qbsync.api.invoice import Intent, InvoiceSyncStatus, Origin, Outcome
 from qbsync.api.meta import Kind
+from qbsync.engine.announcer import Announcer
 from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Company, Key
 from qbsync.engine.reporter import Reporter
-from qbsync.engine.store import Snapshot
 from qbsync.invoices import audit, report
 from qbsync.invoices.candidate import Candidate, today
 from qbsync.invoices.connection import Connection
@@ -28,14 +28,6 @@ _APP_PAGES = {
     "Production": "https://app.qbo.intuit.com/app/invoice?txnId=",
     "Sandbox": "https://app.sandbox.qbo.intuit.com/app/invoice?txnId=",
 }
-
-
-class Announcer(Protocol):
-    """Posts Kubernetes Events."""
-
-    def normal(self, snapshot: Snapshot, reason: str, note: str) -> None: ...
-
-    def warning(self, snapshot: Snapshot, reason: str, note: str) -> None: ...
 
 
 class SyncObserver(Protocol):

@@ -48,7 +48,6 @@ class LeaseRecord:
     holder: str
     duration: timedelta
     version: str
-    transitions: int
 
     @classmethod
     def parse(cls, lease: JsonObject) -> "LeaseRecord":
@@ -58,7 +57,6 @@ class LeaseRecord:
             holder=spec.get("holderIdentity") or "",
             duration=timedelta(seconds=spec.get("leaseDurationSeconds") or 0),
             version=lease["metadata"]["resourceVersion"],
-            transitions=spec.get("leaseTransitions") or 0,
         )
 
 

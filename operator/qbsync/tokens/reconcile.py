@@ -23,6 +23,7 @@ from qbsync.api.connection import (
     QuickBooksConnectionStatus,
 )
 from qbsync.api.meta import REQUESTED_AT, TEST, Kind, handled
+from qbsync.engine.announcer import Announcer
 from qbsync.engine.backoff import Backoff
 from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Company, Key
@@ -43,14 +44,6 @@ PROBE_INTERVAL = timedelta(hours=1)
 """How often a company that refused us at the door is asked again."""
 CONFLICT_CHECK = timedelta(minutes=1)
 COUNTED_EVERY = timedelta(seconds=60)
-
-
-class Announcer(Protocol):
-    """Posts Kubernetes Events."""
-
-    def normal(self, snapshot: Snapshot, reason: str, note: str) -> None: ...
-
-    def warning(self, snapshot: Snapshot, reason: str, note: str) -> None: ...
 
 
 class ConnectionObserver(Protocol):

@@ -29,7 +29,7 @@ def test_whoever_waits_is_woken_by_the_release_and_may_go_on() -> None:
     assert claims.release("INV-1", A.key) == [B.key]
     assert claims.claim("INV-1", B.key, [B])
     assert claims.release("INV-1", B.key) == []
-    assert claims.idle
+    assert claims.claim("INV-1", A.key, [A])
 
 
 def test_a_holder_that_is_gone_still_holds_until_its_outcome_is_settled() -> None:

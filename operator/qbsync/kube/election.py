@@ -5,6 +5,7 @@ living leader look dead, nor a dead one alive.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -73,8 +74,10 @@ class Election:
         """End the election; with `release`, the next candidate need not wait for an expiry."""
         self._release = release
         await asyncio.to_thread(self._ready.wait)
-        if self._loop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
+        if self._loop is not None:
+            # The election may be over already, or end right now.
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._stop.set)
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:

@@ -306,7 +306,7 @@ def test_a_refresh_whose_answer_never_comes(
 async def test_two_at_once_with_one_value_where_that_is_an_alarm(simulator: ThreadedSimulator) -> None:
     grant = simulator.tokens()
     simulator.switch(parallelRefreshRevokes=True)
-    simulator.fault({"operation": "refresh"}, {"delaySeconds": 0.3})
+    simulator.fault({"operation": "refresh"}, {"delaySeconds": 0.8})
     form = {"grant_type": "refresh_token", "refresh_token": grant["refresh_token"]}
     auth = (grant["client_id"], grant["client_secret"])
     async with httpx2.AsyncClient(base_url=simulator.base_url, trust_env=False, auth=auth) as client:

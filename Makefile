@@ -1,7 +1,7 @@
 # Every target does its own set-up: Python 3.11 or newer, make and a network are enough.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
-WORKERS ?= 4
+WORKERS ?= 3
 READY := .venv/.ready
 
 .PHONY: help setup demo test lint format generate lock image clean

@@ -74,6 +74,19 @@ def content(response: HttpResponse, *, redact: Sequence[SecretStr]) -> Mapping[s
     )
 
 
+def refusal(
+    part: Mapping[str, Any], *, status: int, intuit_tid: str | None, redact: Sequence[SecretStr]
+) -> QuickBooksError | None:
+    """What the fault in a part of an answer means, such as one item of a batch; None if it holds none."""
+    faults = deciding(faults_of(part, redact=redact))
+    if not faults:
+        return None
+    kind, advice = _kind(status, faults)
+    return kind(
+        f"QuickBooks {_words(faults[0])}; {advice}", status=status, faults=faults, intuit_tid=intuit_tid
+    )
+
+
 def _holds_more(body: Mapping[str, Any] | None) -> bool:
     return any(value for name, value in (body or {}).items() if name.lower() not in _ENVELOPE)
 

@@ -3,15 +3,16 @@
 Source: Intuit's REST reference. Base `<origin>/v3/company/<realm>/…`, minor version 75, JSON.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode
 
 from pydantic import SecretStr
 
 from qbsync.quickbooks.answers import content, intuit_tid, said
+from qbsync.quickbooks.batch import BatchItem, BatchOutcomes, batch_body, batch_outcomes
 from qbsync.quickbooks.entities import (
     CompanyInfo,
     Entity,
@@ -21,13 +22,13 @@ from qbsync.quickbooks.entities import (
     parse_preferences,
 )
 from qbsync.quickbooks.errors import (
-    IncompleteAnswer,
     QuickBooksError,
     ServerFailure,
     Throttled,
     Unauthorized,
 )
 from qbsync.quickbooks.limits import CompanyLimiter
+from qbsync.quickbooks.rows import Changes, QueryAnswer, changes, query_answer
 from qbsync.quickbooks.transport import HttpRequest, HttpResponse, Transport
 
 MINOR_VERSION: Final = "75"
@@ -67,27 +68,12 @@ class RequestObserver(Protocol):
     ) -> None:
         """One HTTP request ended.
 
-        `operation`: query, read, create, company_info, preferences. `status`: None without an answer.
+        `operation`: query, read, changes, create, update, void, delete, send, batch, company_info,
+        preferences. `status`: None without an answer.
         `code`: QuickBooks' fault code. `metered`: a read answered with 2xx, which Intuit counts for a
         production app (never in a sandbox).
         """
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class QueryAnswer:
-    """One page of a query: a complete 2xx answer without fault, of the documented shape."""
-
-    entity: str | None
-    """The name under which the rows came; None without rows."""
-    rows: tuple[Mapping[str, Any], ...]
-    """QuickBooks' objects, raw."""
-    start_position: int | None
-    max_results: int | None
-    """How many rows QuickBooks says the page holds."""
-    total_count: int | None
-    """How many rows match, in answers to COUNT and in some others."""
-    intuit_tid: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,12 +118,23 @@ class CompanyClient:
         """
         request = self._request("POST", "query", body=statement.encode(), content_type="application/text")
         body, response = await self._perform(_Call("query", request, metered=True))
-        return _query_answer(body, intuit_tid(response))
+        return query_answer(body, intuit_tid(response))
 
     async def read(self, entity: str, id: str) -> Entity:
         """One object as it is now. A metered read. Raises Rejected with code 610 if it does not exist."""
         request = self._request("GET", f"{entity.lower()}/{quote(id, safe='')}")
         return await self._object(_Call("read", request, metered=True), entity)
+
+    async def changes(self, entities: Sequence[str], *, since: datetime) -> Changes:
+        """What changed in a company (change data capture). A metered read.
+
+        Intuit looks back 30 days at most, and cuts off after 1,000 objects: see `Changes.complete`. Raises
+        QuickBooksError; IncompleteAnswer if the answer has another shape than documented.
+        """
+        about = {"entities": ",".join(entities), "changedSince": since.isoformat(timespec="seconds")}
+        call = _Call("changes", self._request("GET", "cdc", parameters=about), metered=True)
+        body, response = await self._perform(call)
+        return changes(body, intuit_tid(response))
 
     async def create(
         self, entity: str, body: Mapping[str, Any], *, requestid: str, before_send: Callable[[], None]
@@ -149,10 +146,52 @@ class CompanyClient:
         After a QuickBooksError `errors.outcome_unknown` tells whether the object may exist; after a
         cancellation it may, if `before_send` was called.
         """
-        if not 0 < len(requestid) <= LONGEST_REQUESTID:
-            raise ValueError(f"a requestid has 1 to {LONGEST_REQUESTID} characters")
-        request = self._request("POST", entity.lower(), body=dump_json(body), requestid=requestid)
-        return await self._object(_Call("create", request, metered=False, before_send=before_send), entity)
+        return await self._write("create", entity, body, requestid=requestid, before_send=before_send)
+
+    async def update(
+        self, entity: str, body: Mapping[str, Any], *, requestid: str, before_send: Callable[[], None]
+    ) -> Entity:
+        """Change the fields that `body` names; it holds Id and SyncToken. The rest is as for `create`.
+
+        Raises Rejected with code 5010 if somebody else changed the object since that SyncToken.
+        """
+        sparse = {**body, "sparse": True}
+        return await self._write("update", entity, sparse, requestid=requestid, before_send=before_send)
+
+    async def void(
+        self, entity: str, id: str, sync_token: str, *, requestid: str, before_send: Callable[[], None]
+    ) -> Entity:
+        """Bring an invoice to nothing; its number stays. The rest is as for `update`."""
+        body = {"Id": id, "SyncToken": sync_token}
+        return await self._write("void", entity, body, requestid=requestid, before_send=before_send)
+
+    async def delete(
+        self, entity: str, id: str, sync_token: str, *, requestid: str, before_send: Callable[[], None]
+    ) -> Entity:
+        """Remove an object; what remains is its id. Raises Rejected with code 610 if it is gone already."""
+        body = {"Id": id, "SyncToken": sync_token}
+        return await self._write("delete", entity, body, requestid=requestid, before_send=before_send)
+
+    async def send(self, entity: str, id: str, *, requestid: str, before_send: Callable[[], None]) -> Entity:
+        """Have QuickBooks e-mail an invoice to its BillEmail. Sends again each time it is carried out."""
+        request = self._request(
+            "POST",
+            f"{entity.lower()}/{quote(id, safe='')}/send",
+            content_type="application/octet-stream",
+            requestid=_checked(requestid),
+        )
+        return await self._object(_Call("send", request, metered=False, before_send=before_send), entity)
+
+    async def batch(self, items: Sequence[BatchItem], *, before_send: Callable[[], None]) -> BatchOutcomes:
+        """Create several objects in one call, without any guard against doing it twice.
+
+        Raises QuickBooksError if the call as a whole failed: `outcome_unknown` then speaks of every item.
+        """
+        request = self._request("POST", "batch", body=dump_json(batch_body(items)))
+        call = _Call("batch", request, metered=False, before_send=before_send)
+        body, response = await self._perform(call)
+        # Who holds the token that was sent is not told here; what a fault shows after "Token expired:" is cut off.
+        return batch_outcomes(items, body, intuit_tid=intuit_tid(response), redact=())
 
     async def company_info(self) -> CompanyInfo:
         """Who the company is. A metered read."""
@@ -173,12 +212,34 @@ class CompanyClient:
         body: bytes = b"",
         content_type: str = "application/json",
         requestid: str | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> HttpRequest:
-        parameters = {"minorversion": MINOR_VERSION, **({"requestid": requestid} if requestid else {})}
+        asked = {"minorversion": MINOR_VERSION, **(parameters or {})}
+        if requestid is not None:
+            asked["requestid"] = requestid
         headers = {"accept": "application/json", "user-agent": "qbsync"}
         if method == "POST":
             headers["content-type"] = content_type
-        return HttpRequest(method, f"{self._base}/{path}?{urlencode(parameters)}", headers, body)
+        return HttpRequest(method, f"{self._base}/{path}?{urlencode(asked)}", headers, body)
+
+    async def _write(
+        self,
+        operation: str,
+        entity: str,
+        body: Mapping[str, Any],
+        *,
+        requestid: str,
+        before_send: Callable[[], None],
+    ) -> Entity:
+        parameters = {"operation": operation} if operation in {"void", "delete"} else None
+        request = self._request(
+            "POST",
+            entity.lower(),
+            body=dump_json(body),
+            requestid=_checked(requestid),
+            parameters=parameters,
+        )
+        return await self._object(_Call(operation, request, metered=False, before_send=before_send), entity)
 
     async def _object(self, call: _Call, entity: str, *, identified: bool = True) -> Entity:
         body, response = await self._perform(call)
@@ -241,31 +302,7 @@ def _authorized(request: HttpRequest, token: AccessToken) -> HttpRequest:
     return replace(request, headers=headers)
 
 
-def _query_answer(body: Mapping[str, Any], tid: str | None) -> QueryAnswer:
-    found = body.get("QueryResponse")
-    if not isinstance(found, Mapping):
-        raise IncompleteAnswer(
-            "the answer to a query holds no QueryResponse: it proves nothing", intuit_tid=tid
-        )
-    parts = {name: value for name, value in found.items() if name not in _COUNTERS and value is not None}
-    entity, rows = next(iter(parts.items()), (None, []))
-    if len(parts) > 1 or not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
-        raise IncompleteAnswer(
-            "the rows of a query came in no known shape: they prove nothing", intuit_tid=tid
-        )
-    return QueryAnswer(
-        entity=entity,
-        rows=tuple(rows),
-        start_position=_count(found, "startPosition"),
-        max_results=_count(found, "maxResults"),
-        total_count=_count(found, "totalCount"),
-        intuit_tid=tid,
-    )
-
-
-_COUNTERS: Final = frozenset({"startPosition", "maxResults", "totalCount"})
-
-
-def _count(found: Mapping[str, Any], name: str) -> int | None:
-    value = found.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+def _checked(requestid: str) -> str:
+    if not 0 < len(requestid) <= LONGEST_REQUESTID:
+        raise ValueError(f"a requestid has 1 to {LONGEST_REQUESTID} characters")
+    return requestid

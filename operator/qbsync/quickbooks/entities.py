@@ -113,7 +113,7 @@ def parse_invoice(mapping: Mapping[str, Any]) -> Invoice:
         tax_inclusive=mapping.get("GlobalTaxCalculation") == "TaxInclusive",
         private_note=_string(mapping.get("PrivateNote")),
         email_status=_string(mapping.get("EmailStatus")),
-        created=_moment(_part(mapping, "MetaData").get("CreateTime")),
+        created=parse_moment(_part(mapping, "MetaData").get("CreateTime")),
     )
 
 
@@ -199,7 +199,8 @@ def _date(value: object) -> date | None:
         return None
 
 
-def _moment(value: object) -> datetime | None:
+def parse_moment(value: object) -> datetime | None:
+    """A moment with its offset; None for anything else."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:

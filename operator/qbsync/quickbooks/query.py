@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from qbsync.quickbooks.client import CompanyClient, QueryAnswer
+from qbsync.quickbooks.client import CompanyClient
 from qbsync.quickbooks.errors import IncompleteAnswer, Rejected, ValueRefused
 from qbsync.quickbooks.faults import QUERY_CODES
+from qbsync.quickbooks.rows import QueryAnswer
 
 PAGE: Final = 1000
 _ORDER: Final = "MetaData.LastUpdatedTime"

@@ -18,6 +18,7 @@ from qbsync.api.invoice import Adoption, InvoiceSyncSpec
 from qbsync.engine.keys import Company
 from qbsync.engine.store import Snapshot
 from qbsync.invoices.decide import Refuse, Wait
+from qbsync.invoices.mapping import MarkPlace
 from qbsync.invoices.support import connection_not_supported_yet
 
 LOOK_AGAIN = timedelta(seconds=60)
@@ -48,6 +49,12 @@ class Connection:
     @property
     def home_currency(self) -> str | None:
         return self.status.company.currency if self.status.company is not None else None
+
+    @property
+    def mark_place(self) -> MarkPlace:
+        """Where this company's invoices carry the owner mark."""
+        setting = self.spec.invoices.owner_mark if self.spec.invoices is not None else None
+        return MarkPlace(setting) if setting is not None else MarkPlace()
 
     def adoption_for(self, spec: InvoiceSyncSpec) -> Adoption:
         """The policy that applies: the object's own, else the connection's, else IfMatching."""

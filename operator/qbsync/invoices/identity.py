@@ -79,6 +79,11 @@ def with_mark(note: str | None, mark: OwnerMark) -> str:
     return f"{note}\n{mark}" if note else str(mark)
 
 
+def without_mark(note: object) -> str | None:
+    """What people wrote in a note that may hold owner marks; None for nothing."""
+    return _MARK.sub("", note).strip() or None if isinstance(note, str) else None
+
+
 def docnumber_claim(number: str) -> str:
     """What two DocNumbers must share to be the same number to a person."""
     return number.strip().casefold()
@@ -86,15 +91,16 @@ def docnumber_claim(number: str) -> str:
 
 def content_hash(content: Mapping[str, Any]) -> str:
     """A hash of a spec's invoice that does not move with spelling (`3` and `3.00` are one quantity)."""
-    canonical = msgspec.json.encode(_canonical(content), order="deterministic")
-    return f"v{MAPPING_VERSION}:{hashlib.sha256(canonical).hexdigest()[:32]}"
+    encoded = msgspec.json.encode(canonical(content), order="deterministic")
+    return f"v{MAPPING_VERSION}:{hashlib.sha256(encoded).hexdigest()[:32]}"
 
 
-def _canonical(value: Any) -> Any:
+def canonical(value: Any) -> Any:
+    """A value in the one form that its hash is taken of: no empty entries, one spelling of a number."""
     if isinstance(value, Mapping):
-        return {key: _canonical(entry) for key, entry in value.items() if entry is not None}
+        return {key: canonical(entry) for key, entry in value.items() if entry is not None}
     if isinstance(value, list | tuple):
-        return [_canonical(entry) for entry in value]
+        return [canonical(entry) for entry in value]
     if isinstance(value, Decimal):
         return format(value.normalize(), "f")
     return value

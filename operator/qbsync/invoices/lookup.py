@@ -1,6 +1,7 @@
 """Asking QuickBooks what is there. Every answer is complete, or an exception: unknown is never absent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from qbsync.invoices.identity import docnumber_claim
 from qbsync.quickbooks.client import CompanyClient
@@ -8,33 +9,16 @@ from qbsync.quickbooks.entities import Invoice, NamedRow, parse_invoice, parse_n
 from qbsync.quickbooks.errors import Rejected
 from qbsync.quickbooks.query import select_by
 
-INVOICE_FIELDS = (
-    "Id",
-    "SyncToken",
-    "DocNumber",
-    "TxnDate",
-    "DueDate",
-    "CustomerRef",
-    "CurrencyRef",
-    "TotalAmt",
-    "Balance",
-    "TxnTaxDetail",
-    "GlobalTaxCalculation",
-    "PrivateNote",
-    "EmailStatus",
-    "MetaData",
-)
-"""Only what `decide` and the status need."""
 _EVEN_INACTIVE = "Active IN (true, false)"
 
 
 async def invoices_by_number(client: CompanyClient, numbers: Sequence[str]) -> dict[str, tuple[Invoice, ...]]:
-    """Every invoice with one of these DocNumbers, by claimed number; a number without one is missing.
+    """Every invoice with one of these DocNumbers, whole, by claimed number; a number without one is missing.
 
     Raises a `QuickBooksError` whenever the answer proves nothing.
     """
     rows = await select_by(
-        client, entity="Invoice", fields=INVOICE_FIELDS, field="DocNumber", values=sorted(set(numbers))
+        client, entity="Invoice", fields=(), field="DocNumber", values=sorted(set(numbers))
     )
     found: dict[str, tuple[Invoice, ...]] = {}
     for invoice in map(parse_invoice, rows):
@@ -57,7 +41,7 @@ async def existing(client: CompanyClient, quickbooks_id: str) -> Invoice | None:
 
 
 class CompanyDirectory:
-    """Customers and items of one company, by name (`references.Directory`)."""
+    """The name lists of one company (`references.Directory`)."""
 
     def __init__(self, client: CompanyClient) -> None:
         self._client = client
@@ -66,9 +50,18 @@ class CompanyDirectory:
         rows = await select_by(
             self._client,
             entity=entity,
-            fields=("Id", field, "Active"),
+            fields=("Id", field, "Active", *_FURTHER.get(entity, ())),
             field=field,
             values=sorted(set(names)),
             extra=_EVEN_INACTIVE,
         )
-        return [(str(row.get(field, "")), parse_named(row)) for row in rows]
+        return [(_value(row.get(field)), parse_named(row)) for row in rows]
+
+
+_FURTHER = {"Customer": ("CurrencyRef",)}
+"""What else is asked for: a customer's currency never changes, and is the only one for its invoices."""
+
+
+def _value(found: Any) -> str:
+    # An e-mail address comes as a structure.
+    return str(found.get("Address", "") if isinstance(found, Mapping) else found or "")

@@ -1,26 +1,39 @@
-"""From a spec to QuickBooks' JSON: pure, and in Decimal from end to end."""
+"""From a spec to the bodies of a create and an update: pure."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from qbsync.api.invoice import InvoiceSpec, Line
-from qbsync.api.money import round_half_up
+from qbsync.api.invoice import InvoiceSpec
 from qbsync.invoices.errors import InvalidSpec
-from qbsync.invoices.identity import OwnerMark, with_mark
+from qbsync.invoices.fields import Statement, statements
+from qbsync.invoices.identity import OwnerMark, find_mark, with_mark, without_mark
+from qbsync.invoices.lines import net_total, with_line_ids
+from qbsync.invoices.references import Resolved
 
 JsonObject = dict[str, Any]
+AUTO_GENERATE: Final = "AUTO_GENERATE"
+"""Intuit: as DocNumber it asks for the next number, where the company numbers its invoices by hand."""
+_NOTE: Final = "PrivateNote"
+_CUSTOM_FIELD: Final = "CustomField:"
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
-    """The QuickBooks ids behind the names of one spec."""
+class MarkPlace:
+    """Where a company's invoices carry the owner mark: `spec.invoices.ownerMark` of the connection."""
 
-    customer_id: str
-    item_ids: tuple[str, ...]
-    """One for each line."""
+    setting: str = _NOTE
+
+    @property
+    def definition_id(self) -> str | None:
+        """The custom field that holds it; None: the private note, or nowhere."""
+        return self.setting.removeprefix(_CUSTOM_FIELD) if self.setting.startswith(_CUSTOM_FIELD) else None
+
+    @property
+    def in_note(self) -> bool:
+        return self.setting == _NOTE
 
 
 def transaction_date(invoice: InvoiceSpec, *, created: datetime, time_zone: str) -> date:
@@ -31,67 +44,90 @@ def transaction_date(invoice: InvoiceSpec, *, created: datetime, time_zone: str)
     return invoice.transaction_date or created.astimezone(ZoneInfo(time_zone)).date()
 
 
-def line_amount(line: Line, position: int) -> Decimal:
-    """The amount of a line in the invoice's currency.
-
-    Intuit: Fault 6070 unless it is UnitPrice x Qty, rounded half up to two places.
-    Raises `InvalidSpec` if the spec gives no amount, or one that is not that product.
-    """
-    path = f"spec.invoice.lines[{position}]"
-    if line.unit_price is None:
-        if line.amount is None:
-            raise InvalidSpec(f"{path}: write amount, or quantity and unitPrice")
-        return line.amount
-    product = round_half_up(line.unit_price * (line.quantity if line.quantity is not None else 1))
-    if line.amount is not None and round_half_up(line.amount) != product:
-        raise InvalidSpec(
-            f"{path}.amount is {line.amount}, but quantity x unitPrice is {product}: "
-            "leave amount out, or correct one of the three"
-        )
-    return product
-
-
-def net_total(invoice: InvoiceSpec) -> Decimal:
-    """What the lines come to, before tax. Raises `InvalidSpec`."""
-    return sum((line_amount(line, position) for position, line in enumerate(invoice.lines)), Decimal(0))
-
-
-def to_quickbooks(invoice: InvoiceSpec, *, resolved: Resolved, mark: OwnerMark, day: date) -> JsonObject:
-    """The body of the create. Raises `InvalidSpec`."""
-    body: JsonObject = {
-        "DocNumber": invoice.doc_number,
-        "TxnDate": day.isoformat(),
-        "CustomerRef": {"value": resolved.customer_id},
-        "PrivateNote": with_mark(invoice.private_note, mark),
-        "Line": [
-            _line(line, position, item_id)
-            for position, (line, item_id) in enumerate(zip(invoice.lines, resolved.item_ids, strict=True))
-        ],
-    }
-    if invoice.due_date is not None:
-        body["DueDate"] = invoice.due_date.isoformat()
-    # An empty text clears a field; a new invoice has nothing to clear.
-    if invoice.bill_email:
-        body["BillEmail"] = {"Address": invoice.bill_email}
-    if invoice.customer_memo:
-        body["CustomerMemo"] = {"value": invoice.customer_memo}
+def create_body(
+    invoice: InvoiceSpec,
+    *,
+    resolved: Resolved,
+    mark: OwnerMark,
+    place: MarkPlace,
+    day: date,
+    numbered_by_hand: bool = True,
+) -> JsonObject:
+    """The body of the create. `numbered_by_hand`: the company chooses numbers. Raises `InvalidSpec`."""
+    if net_total(invoice) < 0:
+        raise InvalidSpec("spec.invoice.lines come to less than 0: QuickBooks has credit memos for that")
+    body: JsonObject = {"TxnDate": day.isoformat()}
+    number = invoice.doc_number or (AUTO_GENERATE if numbered_by_hand else None)
+    if number is not None:
+        body["DocNumber"] = number
+    # A new invoice has nothing to clear.
+    _merge(body, (part for part in map(_part, statements(invoice, resolved)) if not _clears(part)))
+    _put_mark(body, {}, mark, place)
     return body
 
 
-def _line(line: Line, position: int, item_id: str) -> JsonObject:
-    detail: JsonObject = {"ItemRef": {"value": item_id}}
-    if line.unit_price is not None:
-        detail["Qty"] = line.quantity if line.quantity is not None else Decimal(1)
-        detail["UnitPrice"] = line.unit_price
-    elif line.quantity is not None:
-        raise InvalidSpec(f"spec.invoice.lines[{position}]: quantity needs unitPrice")
-    if line.service_date is not None:
-        detail["ServiceDate"] = line.service_date.isoformat()
-    mapped: JsonObject = {
-        "Amount": line_amount(line, position),
-        "DetailType": "SalesItemLineDetail",
-        "SalesItemLineDetail": detail,
-    }
-    if line.description:
-        mapped["Description"] = line.description
-    return mapped
+def update_body(
+    changed: Iterable[Statement],
+    standing: Mapping[str, Any],
+    *,
+    mark: OwnerMark,
+    place: MarkPlace,
+) -> JsonObject:
+    """The body of a sparse update that makes `changed` so, of an invoice as QuickBooks last answered it."""
+    body: JsonObject = {"Id": standing["Id"], "SyncToken": standing["SyncToken"]}
+    _merge(body, map(_part, changed))
+    if "Line" in body:
+        body["Line"] = with_line_ids(body["Line"], standing.get("Line") or ())
+    if "CustomField" in body:
+        body["CustomField"] = _with_standing_fields(body["CustomField"], standing.get("CustomField"))
+    _put_mark(body, standing, mark, place)
+    return body
+
+
+def mark_of(row: Mapping[str, Any]) -> OwnerMark | None:
+    """The owner mark of an invoice, wherever it stands."""
+    note = find_mark(_text(row.get(_NOTE)))
+    fields = (find_mark(_text(entry.get("StringValue"))) for entry in _objects(row.get("CustomField")))
+    return note or next((mark for mark in fields if mark is not None), None)
+
+
+def _part(statement: Statement) -> JsonObject:
+    return statement.part
+
+
+def _merge(body: JsonObject, parts: Iterable[JsonObject]) -> None:
+    for part in parts:
+        for name, value in part.items():
+            body[name] = [*body.get(name, []), *value] if name == "CustomField" else value
+
+
+def _clears(part: JsonObject) -> bool:
+    return all(value in ("", {"value": ""}, {"Address": ""}) for value in part.values())
+
+
+def _put_mark(body: JsonObject, standing: Mapping[str, Any], mark: OwnerMark, place: MarkPlace) -> None:
+    """Write the mark where it belongs, if it is not there yet or its place is being overwritten."""
+    if place.in_note:
+        if _NOTE in body or find_mark(_text(standing.get(_NOTE))) != mark:
+            note = body[_NOTE] if _NOTE in body else without_mark(standing.get(_NOTE))
+            body[_NOTE] = with_mark(note or None, mark)
+    elif place.definition_id is not None and mark_of(standing) != mark:
+        entry = {"DefinitionId": place.definition_id, "Type": "StringType", "StringValue": str(mark)}
+        fields = body.get("CustomField") or _objects(standing.get("CustomField"))
+        others = [known for known in fields if str(known.get("DefinitionId")) != place.definition_id]
+        body["CustomField"] = [*others, entry]
+
+
+def _with_standing_fields(stated: list[JsonObject], standing: object) -> list[Mapping[str, Any]]:
+    # The list is replaced whole: what the spec does not name goes along unchanged.
+    named = {entry["DefinitionId"] for entry in stated}
+    kept = [entry for entry in _objects(standing) if str(entry.get("DefinitionId")) not in named]
+    return [*kept, *stated]
+
+
+def _objects(value: object) -> list[Mapping[str, Any]]:
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -23,7 +23,8 @@ from qbsync.invoices.connection import Connection
 from qbsync.invoices.desk import Sent
 from qbsync.invoices.identity import requestid
 from qbsync.invoices.lookup import existing
-from qbsync.invoices.mapping import Resolved, to_quickbooks, transaction_date
+from qbsync.invoices.mapping import create_body, transaction_date
+from qbsync.invoices.references import Resolved
 from qbsync.invoices.settle import Settler
 from qbsync.kube import errors as kube_errors
 from qbsync.kube.objects import ObjectsApi
@@ -146,7 +147,13 @@ class Outbox:
             requestid=requestid(uid=candidate.key.uid, recreate=candidate.recreate, operation="create", n=n),
             n=n,
             number=candidate.number,
-            body=to_quickbooks(candidate.spec.invoice, resolved=resolved, mark=candidate.mark, day=day),
+            body=create_body(
+                candidate.spec.invoice,
+                resolved=resolved,
+                mark=candidate.mark,
+                place=connection.mark_place,
+                day=day,
+            ),
             content_hash=candidate.content_hash,
             generation=candidate.snapshot.generation,
         )

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
+from itertools import chain
 
 from pydantic import ValidationError
 
@@ -29,10 +30,10 @@ from qbsync.invoices.desk import Desk
 from qbsync.invoices.errors import ReferenceMissing, SpecError
 from qbsync.invoices.identity import docnumber_claim, find_mark
 from qbsync.invoices.labels import by_id, by_number, by_uid_mark
+from qbsync.invoices.lines import net_total
 from qbsync.invoices.lookup import CompanyDirectory, existing, invoices_by_number
-from qbsync.invoices.mapping import net_total
 from qbsync.invoices.outbox import Outbox
-from qbsync.invoices.references import References, names_in
+from qbsync.invoices.references import References, customer_reference, names_in, references_of
 from qbsync.invoices.settle import Settler
 from qbsync.invoices.support import not_supported_yet
 from qbsync.quickbooks.client import CompanyClient
@@ -228,8 +229,8 @@ class InvoiceReconciler:
         proofs = {candidate.key: self._proof(candidate) for candidate in fresh}
         try:
             found = await invoices_by_number(client, [candidate.number for candidate in fresh])
-            invoices = [candidate.spec.invoice for candidate in fresh]
-            await desk.references.learn(invoices, CompanyDirectory(client))
+            named = chain.from_iterable(references_of(candidate.spec.invoice) for candidate in fresh)
+            await desk.references.learn(named, CompanyDirectory(client))
             found = {number: rows async for number, rows in _with_remembered(client, fresh, found)}
         except QuickBooksError as error:
             if isinstance(error, ValueRefused) and not _PLAIN.fullmatch(error.value):
@@ -264,7 +265,7 @@ class InvoiceReconciler:
             desired = self._desired(candidate, connection)
             action = decide(desired, rows, self._surroundings(candidate, connection, rows, proof))
             if isinstance(action, Create):
-                resolved = candidate.desk.references.resolve(candidate.spec.invoice)
+                resolved = candidate.desk.references.resolve(references_of(candidate.spec.invoice))
                 self._outbox.create(candidate, connection=connection, client=client, resolved=resolved)
                 return
         except SpecError as error:
@@ -282,7 +283,7 @@ class InvoiceReconciler:
         invoice = candidate.spec.invoice
         return Desired(
             doc_number=candidate.number,
-            customer_id=candidate.desk.references.customer(invoice),
+            customer_id=candidate.desk.references.id_of(customer_reference(invoice.customer)),
             currency=None,
             transaction_date=invoice.transaction_date,
             net=net_total(invoice),

@@ -1,18 +1,20 @@
-"""Customers and items by name: asked for once a round, remembered for a while."""
+"""The QuickBooks ids behind the names of a spec: asked for once a round, remembered for a while."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
-from qbsync.api.invoice import InvoiceSpec
+from qbsync.api.invoice import CustomerRef, InvoiceSpec, ItemRef, Line
 from qbsync.engine.clock import Clock
-from qbsync.invoices.errors import InvalidSpec, ReferenceMissing
-from qbsync.invoices.mapping import Resolved
+from qbsync.invoices.errors import ReferenceMissing
 from qbsync.quickbooks.entities import NamedRow
 
 FOUND_FOR = timedelta(minutes=15)
 MISSING_FOR = timedelta(seconds=20)
+_BY_ID: Final = "id:"
+_LITERAL_TAX_CODES: Final = frozenset({"TAX", "NON"})
+"""Intuit: a US company's lines are taxable or not; the two codes are their own ids."""
 
 
 class Directory(Protocol):
@@ -24,35 +26,131 @@ class Directory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
+class Name:
+    """What one entry of a name list is asked for by."""
+
     entity: str
     field: str
-    name: str
+    text: str
 
     @property
     def folded(self) -> tuple[str, str, str]:
-        return (self.entity, self.field, self.name.casefold())
+        """What two spellings of one name share: QuickBooks compares without regard to case."""
+        return (self.entity, self.field, self.text.casefold())
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """One entry of a name list that a spec names."""
+
+    slot: str
+    """Where its id is wanted: "customer", "lines[3].item"."""
+    path: str
+    """Which field of the spec names it."""
+    id: str | None = None
+    """Given by the spec itself."""
+    name: Name | None = None
+    """To be looked up."""
+
+
+Resolved = Mapping[str, str]
+"""QuickBooks' ids by slot, of everything that a spec names."""
+
+
+def references_of(invoice: InvoiceSpec) -> Iterator[Reference]:
+    """Everything a spec names, in its order."""
+    yield customer_reference(invoice.customer)
+    for position, line in enumerate(invoice.lines):
+        yield from _of_line(f"lines[{position}]", line)
+    yield from _texts(
+        ("terms", "Term", "Name", invoice.terms),
+        ("location", "Department", "FullyQualifiedName", invoice.location),
+        ("class", "Class", "FullyQualifiedName", invoice.class_),
+        ("tax.code", "TaxCode", "Name", invoice.tax.code if invoice.tax is not None else None),
+    )
+
+
+def account_reference(slot: str, path: str, text: str) -> Reference:
+    """An account by its full name, or `id:…`."""
+    return _text(slot, path, "Account", "FullyQualifiedName", text)
+
+
+def customer_reference(customer: CustomerRef) -> Reference:
+    """Who pays: by id, e-mail address or name."""
+    path = "spec.invoice.customer"
+    if customer.id is not None:
+        return Reference("customer", f"{path}.id", id=customer.id)
+    if customer.email is not None:
+        email = Name("Customer", "PrimaryEmailAddr", customer.email)
+        return Reference("customer", f"{path}.email", name=email)
+    name = customer.name or ""
+    # A sub-customer is named by its path, "Parent:Child"; DisplayName is unique in a company.
+    by = "FullyQualifiedName" if ":" in name else "DisplayName"
+    return Reference("customer", f"{path}.name", name=Name("Customer", by, name))
+
+
+def _of_line(slot: str, line: Line) -> Iterator[Reference]:
+    if line.item is not None:
+        yield _item(f"{slot}.item", line.item)
+    yield from _texts(
+        (f"{slot}.taxCode", "TaxCode", "Name", line.tax_code),
+        (f"{slot}.class", "Class", "FullyQualifiedName", line.class_),
+    )
+    if line.discount is not None and line.discount.account is not None:
+        path = f"{slot}.discount.account"
+        yield account_reference(path, f"spec.invoice.{path}", line.discount.account)
+
+
+def _item(slot: str, item: ItemRef) -> Reference:
+    path = f"spec.invoice.{slot}"
+    if item.id is not None:
+        return Reference(slot, f"{path}.id", id=item.id)
+    if item.sku is not None:
+        return Reference(slot, f"{path}.sku", name=Name("Item", "Sku", item.sku))
+    name = item.name or ""
+    by = "FullyQualifiedName" if ":" in name else "Name"
+    return Reference(slot, f"{path}.name", name=Name("Item", by, name))
+
+
+def _texts(*texts: tuple[str, str, str, str | None]) -> Iterator[Reference]:
+    for slot, entity, by, text in texts:
+        if text:
+            yield _text(slot, f"spec.invoice.{slot}", entity, by, text)
+
+
+def _text(slot: str, path: str, entity: str, by: str, text: str) -> Reference:
+    if text.startswith(_BY_ID):
+        return Reference(slot, path, id=text.removeprefix(_BY_ID).strip())
+    if entity == "TaxCode" and text in _LITERAL_TAX_CODES:
+        return Reference(slot, path, id=text)
+    return Reference(slot, path, name=Name(entity, by, text))
+
+
+def names_in(invoice: InvoiceSpec) -> set[str]:
+    """Every text of a spec that is looked up in QuickBooks."""
+    names = {reference.name.text for reference in references_of(invoice) if reference.name is not None}
+    return names | {invoice.doc_number or ""}
 
 
 @dataclass(slots=True)
 class References:
-    """The names of one company's customers and items."""
+    """The names of one company, as far as somebody asked for them lately."""
 
     clock: Clock
     _known: dict[tuple[str, str, str], tuple[float, tuple[NamedRow, ...]]] = field(default_factory=dict)
 
-    async def learn(self, invoices: Iterable[InvoiceSpec], directory: Directory) -> None:
+    async def learn(self, references: Iterable[Reference], directory: Directory) -> None:
         """Look up every name that is not known yet, one query per kind and field.
 
         Raises what the directory raises; then nothing may be concluded.
         """
-        wanted: dict[tuple[str, str], dict[tuple[str, str, str], _Name]] = {}
-        for invoice in invoices:
-            for name in _names(invoice):
-                if not self._fresh(name):
-                    wanted.setdefault((name.entity, name.field), {})[name.folded] = name
-        for (entity, field_), names in wanted.items():
-            rows = await directory.named(entity, field_, [name.name for name in names.values()])
+        wanted: dict[tuple[str, str], dict[tuple[str, str, str], Name]] = {}
+        for reference in references:
+            name = reference.name
+            if name is not None and not self._fresh(name):
+                wanted.setdefault((name.entity, name.field), {})[name.folded] = name
+        for (entity, by), names in wanted.items():
+            rows = await directory.named(entity, by, [name.text for name in names.values()])
             for folded in names:
                 hits = tuple(row for value, row in rows if value.casefold() == folded[2])
                 lifetime = FOUND_FOR if hits else MISSING_FOR
@@ -62,70 +160,54 @@ class References:
         """Ask again next time: QuickBooks refused an id that was remembered."""
         self._known.clear()
 
-    def resolve(self, invoice: InvoiceSpec) -> Resolved:
-        """The ids for one spec, from what was learned. Raises `ReferenceMissing`, `InvalidSpec`."""
-        return Resolved(self.customer(invoice), self._items(invoice))
+    def know(self, name: Name, row: NamedRow) -> None:
+        """It was created a moment ago, and a query may miss it for a while."""
+        self._known[name.folded] = (self.clock.monotonic() + FOUND_FOR.total_seconds(), (row,))
 
-    def customer(self, invoice: InvoiceSpec) -> str:
-        """The customer's id. Raises `ReferenceMissing`."""
-        if invoice.customer.id is not None:
-            return invoice.customer.id
-        return self._one(_customer_name(invoice), "spec.invoice.customer.name")
+    def resolve(self, references: Iterable[Reference]) -> Resolved:
+        """The ids of everything that a spec names. Raises `ReferenceMissing` for the first that has none."""
+        return {reference.slot: self.id_of(reference) for reference in references}
 
-    def _items(self, invoice: InvoiceSpec) -> tuple[str, ...]:
-        ids = []
-        for position, line in enumerate(invoice.lines):
-            path = f"spec.invoice.lines[{position}].item"
-            if line.item is None:
-                raise InvalidSpec(f"not supported yet: a line without an item ({path})")
-            if line.item.id is not None:
-                ids.append(line.item.id)
-            else:
-                ids.append(self._one(_item_name(line.item.name or ""), f"{path}.name"))
-        return tuple(ids)
+    def id_of(self, reference: Reference) -> str:
+        """The id of one entry, from what was learned. Raises `ReferenceMissing`."""
+        if reference.id is not None:
+            return reference.id
+        row = self.row_of(reference)
+        if row is not None:
+            return row.id
+        raise ReferenceMissing(f"{reference.path}: {self._explain(reference)}")
 
-    def _one(self, name: _Name, path: str) -> str:
-        _, hits = self._known.get(name.folded, (0.0, ()))
-        active = [row for row in hits if row.active]
-        if len(active) == 1:
-            return active[0].id
-        raise ReferenceMissing(f"{path}: {_explain(name, hits, active)}")
+    def row_of(self, reference: Reference) -> NamedRow | None:
+        """The one active entry of that name; None if there is none, or more than one."""
+        active = [row for row in self._hits(reference) if row.active]
+        return active[0] if len(active) == 1 else None
 
-    def _fresh(self, name: _Name) -> bool:
+    def absent(self, reference: Reference) -> bool:
+        """QuickBooks has no entry of that name at all, not even an inactive one."""
+        return reference.name is not None and self._fresh(reference.name) and not self._hits(reference)
+
+    def _hits(self, reference: Reference) -> tuple[NamedRow, ...]:
+        if reference.name is None:
+            return ()
+        return self._known.get(reference.name.folded, (0.0, ()))[1]
+
+    def _fresh(self, name: Name) -> bool:
         return self._known.get(name.folded, (float("-inf"), ()))[0] > self.clock.monotonic()
 
-
-def names_in(invoice: InvoiceSpec) -> set[str]:
-    """Every text of a spec that is looked up in QuickBooks."""
-    return {name.name for name in _names(invoice)} | {invoice.doc_number or ""}
-
-
-def _names(invoice: InvoiceSpec) -> Iterable[_Name]:
-    if invoice.customer.id is None:
-        yield _customer_name(invoice)
-    for line in invoice.lines:
-        if line.item is not None and line.item.id is None and line.item.name is not None:
-            yield _item_name(line.item.name)
-
-
-def _customer_name(invoice: InvoiceSpec) -> _Name:
-    name = invoice.customer.name or ""
-    # A sub-customer is named by its path, "Parent:Child"; DisplayName is unique in a company.
-    return _Name("Customer", "FullyQualifiedName" if ":" in name else "DisplayName", name)
-
-
-def _item_name(name: str) -> _Name:
-    return _Name("Item", "FullyQualifiedName" if ":" in name else "Name", name)
-
-
-def _explain(name: _Name, hits: Sequence[NamedRow], active: Sequence[NamedRow]) -> str:
-    kind = name.entity.lower()
-    if len(active) > 1:
-        ids = ", ".join(row.id for row in active)
-        return f"{len(active)} {kind}s are called {name.name!r} (ids {ids}): name the one you mean by id"
-    if hits:
+    def _explain(self, reference: Reference) -> str:
+        name, hits = reference.name, self._hits(reference)
+        if name is None:
+            return "not given"
+        kind = _IN_WORDS.get(name.entity, name.entity.lower())
+        called = _CALLED.get(name.field, "is called")
         ids = ", ".join(row.id for row in hits)
-        return (
-            f"the {kind} {name.name!r} (id {ids}) is inactive: reactivate it in QuickBooks, or name another"
-        )
-    return f"no {kind} is called {name.name!r} in QuickBooks: create it there, or correct the name"
+        if sum(row.active for row in hits) > 1:
+            active = ", ".join(row.id for row in hits if row.active)
+            return f"more than one {kind} {called} {name.text!r} (ids {active}): name the one you mean by id"
+        if hits:
+            return f"the {kind} {name.text!r} (id {ids}) is inactive: reactivate it in QuickBooks, or name another"
+        return f"no {kind} {called} {name.text!r} in QuickBooks: create it there, or correct the name"
+
+
+_IN_WORDS: Final = {"Department": "location", "TaxCode": "tax code", "Term": "payment term"}
+_CALLED: Final = {"PrimaryEmailAddr": "has the e-mail address", "Sku": "has the SKU"}

@@ -4,7 +4,7 @@ Unknown fields are ignored: Intuit adds fields without a new minor version.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -52,6 +52,8 @@ class Invoice:
     """NotSet, NeedToSend or EmailSent."""
     created: datetime | None
     """MetaData.CreateTime."""
+    row: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """All of it, as QuickBooks answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,7 @@ def parse_invoice(mapping: Mapping[str, Any]) -> Invoice:
         private_note=_string(mapping.get("PrivateNote")),
         email_status=_string(mapping.get("EmailStatus")),
         created=parse_moment(_part(mapping, "MetaData").get("CreateTime")),
+        row=mapping,
     )
 
 

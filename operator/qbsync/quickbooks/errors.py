@@ -72,6 +72,9 @@ class QuickBooksError(Exception):
 class NotSent(QuickBooksError):
     """Nothing of the request left this process: it may be repeated at will."""
 
+    ours = False
+    """For a reason of this process's own: it says nothing about the server."""
+
 
 class NoAccessToken(QuickBooksError):
     """There is no usable access token now, so nothing was sent; raised by a `client.TokenSource`."""
@@ -167,6 +170,9 @@ class TokenRequestRefused(TokenError):
 
 class TokenNotProcessed(TokenError):
     """The refresh token was certainly not spent: not sent, or 429."""
+
+    ours = False
+    """As for `NotSent`."""
 
 
 class TokenPerhapsProcessed(TokenError):

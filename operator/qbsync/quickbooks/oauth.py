@@ -118,6 +118,7 @@ class OAuthClient:
             response = await self._transport.send(request, timeout=timeout)
         except NotSent as error:
             failure = TokenNotProcessed(f"token endpoint: {error}")
+            failure.ours = error.ours
         except NoAnswer as error:
             failure = TokenPerhapsProcessed(f"token endpoint: {error}")
         else:

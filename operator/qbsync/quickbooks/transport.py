@@ -82,6 +82,8 @@ class HttpTransport:
         except Exception as error:
             # Whatever it is: how far the request came is what counts.
             failure = progress.failure(_describe(error, sent=progress.sent))
+            if isinstance(failure, NotSent):
+                failure.ours = isinstance(error, _OURS)
         # Raised outside the handler: the library's texts can quote headers, so its exception is not chained.
         raise failure
 
@@ -142,6 +144,12 @@ async def _read(response: httpx2.Response) -> bytes:
     return b"".join(chunks)
 
 
+_OURS: Final = (
+    httpx2.PoolTimeout,
+    httpx2.LocalProtocolError,
+    httpx2.UnsupportedProtocol,
+    httpx2.InvalidURL,
+)
 _WHAT: Final[tuple[tuple[type[Exception], str], ...]] = (
     (httpx2.PoolTimeout, "no connection was free"),
     (httpx2.ConnectTimeout, "connecting took too long"),

@@ -9,7 +9,7 @@ import pytest
 from fakes.clock import FakeClock
 from qbsync.api.invoice import InvoiceSpec
 from qbsync.invoices.errors import ReferenceMissing
-from qbsync.invoices.references import References
+from qbsync.invoices.references import References, Resolved, names_in, references_of
 from qbsync.quickbooks.entities import NamedRow
 
 
@@ -35,6 +35,14 @@ def spec(customer: dict[str, Any], *items: dict[str, Any]) -> InvoiceSpec:
     return InvoiceSpec.model_validate({"docNumber": "1", "customer": customer, "lines": lines})
 
 
+async def learn(references: References, invoices: Sequence[InvoiceSpec], company: Company) -> None:
+    await references.learn([one for invoice in invoices for one in references_of(invoice)], company)
+
+
+def resolve(references: References, invoice: InvoiceSpec) -> Resolved:
+    return references.resolve(references_of(invoice))
+
+
 AMY = ("Customer", "Amy's Bird Sanctuary", row("1", "Amy's Bird Sanctuary"))
 HOURS = ("Item", "Hours", row("2", "Hours"))
 
@@ -46,14 +54,14 @@ async def test_a_round_asks_once_per_kind_and_remembers() -> None:
         spec({"name": "amy's bird sanctuary"}, {"name": "Hours"}),
         spec({"id": "9"}, {"name": "Hours"}),
     ]
-    await references.learn(invoices, company)
+    await learn(references, invoices, company)
     assert len(company.asked) == 2
-    assert references.resolve(invoices[0]).customer_id == "1"
-    assert references.resolve(invoices[1]).item_ids == ("2",)
-    await references.learn(invoices, company)
+    assert resolve(references, invoices[0])["customer"] == "1"
+    assert resolve(references, invoices[1])["lines[0].item"] == "2"
+    await learn(references, invoices, company)
     assert len(company.asked) == 2
     await clock.advance(timedelta(minutes=15))
-    await references.learn(invoices, company)
+    await learn(references, invoices, company)
     assert len(company.asked) == 4
 
 
@@ -61,22 +69,22 @@ async def test_what_was_missing_is_asked_for_again_soon() -> None:
     company, clock = Company(HOURS), FakeClock()
     references = References(clock)
     invoice = spec({"name": "Amy's Bird Sanctuary"}, {"name": "Hours"})
-    await references.learn([invoice], company)
+    await learn(references, [invoice], company)
     with pytest.raises(ReferenceMissing, match="no customer is called"):
-        references.resolve(invoice)
+        resolve(references, invoice)
     company.rows = (AMY, HOURS)
     await clock.advance(timedelta(seconds=20))
-    await references.learn([invoice], company)
-    assert references.resolve(invoice).customer_id == "1"
+    await learn(references, [invoice], company)
+    assert resolve(references, invoice)["customer"] == "1"
 
 
 async def test_a_sub_customer_is_named_by_its_path() -> None:
     company = Company(("Customer", "Amy:Shop", row("5", "Shop")))
     references = References(FakeClock())
     invoice = spec({"name": "Amy:Shop"}, {"id": "1"})
-    await references.learn([invoice], company)
+    await learn(references, [invoice], company)
     assert company.asked == [("Customer", "FullyQualifiedName", ["Amy:Shop"])]
-    assert references.resolve(invoice).customer_id == "5"
+    assert resolve(references, invoice)["customer"] == "5"
 
 
 @pytest.mark.parametrize(
@@ -89,6 +97,118 @@ async def test_a_sub_customer_is_named_by_its_path() -> None:
 async def test_what_is_inactive_or_ambiguous_is_told(rows: tuple[Any, ...], words: str) -> None:
     references = References(FakeClock())
     invoice = spec({"name": "Amy"}, {"id": "1"})
-    await references.learn([invoice], Company(*rows))
+    await learn(references, [invoice], Company(*rows))
     with pytest.raises(ReferenceMissing, match=words):
-        references.resolve(invoice)
+        resolve(references, invoice)
+
+
+async def test_everything_that_a_spec_can_name() -> None:
+    invoice = InvoiceSpec.model_validate(
+        {
+            "docNumber": "1",
+            "customer": {"email": "amy@example.com"},
+            "lines": [
+                {"item": {"sku": "S-1"}, "amount": "1", "taxCode": "GST", "class": "West:Shop"},
+                {"item": {"id": "9"}, "amount": "1", "taxCode": "NON", "class": "id:7"},
+                {"text": "Thank you"},
+                {"discount": {"percent": "5", "account": "Discounts given"}},
+            ],
+            "terms": "Net 30",
+            "location": "id:4",
+            "class": "",
+            "tax": {"code": "id:11"},
+        }
+    )
+    company = Company(
+        ("Customer", "amy@example.com", row("1", "Amy")),
+        ("Item", "S-1", row("2", "Hours")),
+        ("TaxCode", "GST", row("3", "GST")),
+        ("Class", "West:Shop", row("4", "Shop")),
+        ("Account", "Discounts given", row("5", "Discounts given")),
+        ("Term", "Net 30", row("6", "Net 30")),
+    )
+    references = References(FakeClock())
+    await learn(references, [invoice], company)
+    assert resolve(references, invoice) == {
+        "customer": "1",
+        "lines[0].item": "2",
+        "lines[0].taxCode": "3",
+        "lines[0].class": "4",
+        "lines[1].item": "9",
+        "lines[1].taxCode": "NON",
+        "lines[1].class": "7",
+        "lines[3].discount.account": "5",
+        "terms": "6",
+        "location": "4",
+        "tax.code": "11",
+    }
+    asked = {(entity, by) for entity, by, _ in company.asked}
+    assert asked == {
+        ("Customer", "PrimaryEmailAddr"),
+        ("Item", "Sku"),
+        ("TaxCode", "Name"),
+        ("Class", "FullyQualifiedName"),
+        ("Account", "FullyQualifiedName"),
+        ("Term", "Name"),
+    }
+    assert names_in(invoice) == {
+        "1",
+        "amy@example.com",
+        "S-1",
+        "GST",
+        "West:Shop",
+        "Discounts given",
+        "Net 30",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"terms": "Net 99"}, r"spec\.invoice\.terms: no payment term is called 'Net 99'"),
+        ({"location": "Moon"}, r"spec\.invoice\.location: no location is called 'Moon'"),
+        ({"customer": {"email": "x@example.com"}}, r"customer\.email: no customer has the e-mail address"),
+        (
+            {"lines": [{"item": {"sku": "S-9"}, "amount": "1"}]},
+            r"lines\[0\]\.item\.sku: no item has the SKU 'S-9'",
+        ),
+        (
+            {"lines": [{"item": {"id": "1"}, "amount": "1", "taxCode": "VAT"}]},
+            r"lines\[0\]\.taxCode: no tax code is called 'VAT'",
+        ),
+    ],
+)
+async def test_what_is_missing_is_told_by_its_path(fields: dict[str, Any], message: str) -> None:
+    document = {
+        "docNumber": "1",
+        "customer": {"id": "1"},
+        "lines": [{"item": {"id": "1"}, "amount": "1"}],
+        **fields,
+    }
+    invoice = InvoiceSpec.model_validate(document)
+    references = References(FakeClock())
+    await learn(references, [invoice], Company())
+    with pytest.raises(ReferenceMissing, match=message):
+        resolve(references, invoice)
+
+
+async def test_absent_is_only_what_was_asked_for_and_has_no_hit_at_all() -> None:
+    invoice = spec({"name": "Old Shop"}, {"name": "Hours"})
+    customer, item = references_of(invoice)
+    references = References(FakeClock())
+    assert not references.absent(customer)
+    await learn(references, [invoice], Company(("Customer", "Old Shop", row("8", "Old Shop", active=False))))
+    assert not references.absent(customer)
+    assert references.absent(item)
+
+
+async def test_what_was_created_a_moment_ago_is_known() -> None:
+    invoice = spec({"name": "New Shop"}, {"id": "1"})
+    customer = next(references_of(invoice))
+    references, company = References(FakeClock()), Company()
+    await learn(references, [invoice], company)
+    assert customer.name is not None
+    references.know(customer.name, row("12", "New Shop"))
+    await learn(references, [invoice], company)
+    assert resolve(references, invoice)["customer"] == "12"
+    assert len(company.asked) == 1

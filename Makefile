@@ -4,7 +4,7 @@ PYTHON ?= python3
 WORKERS ?= 3
 READY := .venv/.ready
 
-.PHONY: help setup demo test lint format generate lock image clean
+.PHONY: help setup demo test malformed lint format generate lock image clean
 
 help: ## What there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,8 +19,12 @@ demo: setup ## The main job on a real kube-apiserver and the simulator (ARGS=--o
 	@.venv/bin/python dev/demo/demo $(ARGS)
 
 test: lint ## All checks and all tests
+	@.venv/bin/python dev/testtools.py
 	@dev/controlplane/controlplane bin
 	.venv/bin/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+malformed: setup ## 14,000 malformed requests against the simulator (SEED=… repeats a run)
+	MALFORMED_REQUESTS=14000 $(if $(SEED),MALFORMED_SEED=$(SEED)) .venv/bin/pytest -q tests/component/simulator/test_malformed.py
 
 lint: setup ## Style, types, import directions
 	.venv/bin/ruff check .
@@ -49,4 +53,4 @@ image: ## Build the container image (CONTAINER=docker, BASE_IMAGE=…)
 	$(or $(CONTAINER),podman) build $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) -t qbsync:0.1.0 .
 
 clean: ## Remove what was made here; the control plane's cache stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis tests/sdk/node/node_modules

@@ -9,12 +9,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from qbsync.simulator import headers, jsoncodec
+from qbsync.simulator import apps, grants, headers, jsoncodec, listing
 from qbsync.simulator.company import Company
+from qbsync.simulator.entities.kinds import INVOICE
 from qbsync.simulator.faults import Refusal
 from qbsync.simulator.jsoncodec import JsonObject
 from qbsync.simulator.ledger import parse_amount
+from qbsync.simulator.pacific import business_date
 from qbsync.simulator.responses import Answer, door_answer, refused
+from qbsync.simulator.webhooks import door as webhooks
 from qbsync.simulator.world import World
 
 PREFIX = "/_simulator"
@@ -57,8 +60,17 @@ class ControlDoor:
             ("POST", "/faults", self._post_faults),
             ("DELETE", "/faults", self._delete_faults),
             ("POST", "/invoices/{id}/{verb}", self._post_invoice),
+            ("GET", "/realms", self._get_realms),
             ("POST", "/realms", self._post_realms),
+            ("GET", "/realms/{realm}/{list}", self._get_list),
             ("POST", "/tokens", self._post_tokens),
+            ("GET", "/grants", self._get_grants),
+            ("POST", "/grants", self._post_grants),
+            ("POST", "/grants/{number}/{verb}", self._post_grant),
+            ("GET", "/apps", self._get_apps),
+            ("POST", "/apps", self._post_apps),
+            ("GET", "/webhooks", self._get_webhooks),
+            ("PUT", "/webhooks", self._put_webhooks),
         ]
         return [
             Route(PREFIX + path, _endpoint(handler, self._current), methods=[method])
@@ -75,9 +87,43 @@ class ControlDoor:
 
     def _get_requests(self, request: Request, _: JsonObject) -> Answer:
         operation = request.query_params.get("operation")
+        since, limit = (_whole(request.query_params.get(name, "0"), name) for name in ("since", "limit"))
+        journal = self._world.requests
+        if journal and since > journal[-1]["number"]:  # a cursor from before a reset
+            since = 0
+        entries = [
+            entry for entry in journal if entry["number"] > since and operation in (None, entry["operation"])
+        ]
+        # What has not been answered yet comes again: its end is news too.
+        waiting = (entry["number"] - 1 for entry in journal if "outcome" not in entry)
+        last = journal[-1]["number"] if journal else 0
         return door_answer(
-            {"requests": [entry for entry in self._world.requests if operation in (None, entry["operation"])]}
+            {"requests": entries[-limit:] if limit else entries, "next": min([*waiting, last])}
         )
+
+    def _get_realms(self, _: Request, __: JsonObject) -> Answer:
+        world = self._world
+        return door_answer({"realms": [_company(world, company) for company in world.companies.values()]})
+
+    def _get_list(self, request: Request, _: JsonObject) -> Answer:
+        company = self._world.companies.get(request.path_params["realm"])
+        kind = listing.LISTS.get(request.path_params["list"])
+        if company is None or kind is None:
+            raise DoorRefused(404, f"there are {', '.join(listing.LISTS)} of each company")
+        params = request.query_params
+        found = listing.excerpt(
+            company,
+            kind,
+            listing.Search(params.get("q", ""), params.get("status", ""), params.get("customer", "")),
+            today=business_date(self._world.clock.now()),
+            before=params.get("before", ""),
+            limit=_whole(params.get("limit", "50"), "limit"),
+        )
+        rows = [jsoncodec.Raw(record.body) for record in found.rows]
+        return door_answer({"rows": rows, "next": found.next, "total": len(company.table(kind))})
+
+    def _get_grants(self, request: Request, _: JsonObject) -> Answer:
+        return door_answer({"grants": grants.listed(self._world, request.query_params.get("realmId"))})
 
     def _get_counters(self, _: Request, __: JsonObject) -> Answer:
         return door_answer(self._world.counters.document())
@@ -131,13 +177,45 @@ class ControlDoor:
         preferences = body.get("preferences") or {}
         if not isinstance(preferences, Mapping):
             raise DoorRefused(400, "preferences is an object, as in QuickBooks' Preferences")
-        return door_answer({"realmId": self._world.add_company(realm, preferences).realm_id})
+        environment = apps.environment(body.get("environment"))
+        company = self._world.add_company(realm, preferences, environment, body.get("company"))
+        return door_answer({"realmId": company.realm_id})
+
+    def _post_grants(self, _: Request, body: JsonObject) -> Answer:
+        realm = str(body.get("realmId", self._world.first_realm))
+        if realm not in self._world.companies:
+            raise DoorRefused(404, f"there is no company {realm!r}: POST {PREFIX}/realms makes one")
+        return door_answer(grants.issued(self._world, realm))
+
+    def _post_grant(self, request: Request, _: JsonObject) -> Answer:
+        try:
+            return door_answer(grants.treated(self._world, **request.path_params))
+        except grants.NoSuchGrant as refusal:
+            raise DoorRefused(404, str(refusal)) from None
 
     def _post_tokens(self, _: Request, body: JsonObject) -> Answer:
         realm = body.get("realmId", self._world.first_realm)
         if not isinstance(realm, str) or realm not in self._world.companies:
             raise DoorRefused(404, f"there is no company {realm!r}: POST {PREFIX}/realms makes one")
-        return door_answer(self._world.grant_document(self._world.issue_grant(realm)))
+        client_id = body.get("clientId", self._world.authority.client.client_id)
+        if not isinstance(client_id, str) or client_id not in self._world.authority.apps:
+            raise DoorRefused(404, f"there is no app {client_id!r}: POST {PREFIX}/apps makes one")
+        scopes = body.get("scopes", [apps.ACCOUNTING_SCOPE])
+        if not isinstance(scopes, list) or not set(map(str, scopes)) <= apps.SCOPES:
+            raise DoorRefused(400, f"scopes is a list of some of {', '.join(sorted(apps.SCOPES))}")
+        return door_answer(self._world.grant_document(self._world.issue_grant(realm, client_id, scopes)))
+
+    def _get_apps(self, _: Request, __: JsonObject) -> Answer:
+        return door_answer({"apps": [app.document() for app in self._world.authority.apps.values()]})
+
+    def _post_apps(self, _: Request, body: JsonObject) -> Answer:
+        return door_answer(self._world.add_app(body).document())
+
+    def _get_webhooks(self, _: Request, __: JsonObject) -> Answer:
+        return door_answer(webhooks.shown(self._world))
+
+    def _put_webhooks(self, _: Request, body: JsonObject) -> Answer:
+        return door_answer(webhooks.configured(self._world, body))
 
     def _post_invoice(self, request: Request, body: JsonObject) -> Answer:
         world, identifier, verb = self._world, request.path_params["id"], request.path_params["verb"]
@@ -151,11 +229,16 @@ class ControlDoor:
         if verb == "edit":
             record = world.ledger.edit(company, identifier, body, moment)
         elif verb == "void":
-            record = world.ledger.void(company, identifier, moment)
+            record = world.ledger.void_by_hand(company, identifier, moment)
+        elif verb == "send":
+            send_to = body.get("sendTo")
+            if not isinstance(send_to, str | None):
+                raise DoorRefused(400, f"sendTo is an e-mail address, not {send_to!r}")
+            record = world.ledger.send(company, INVOICE, identifier, moment, send_to=send_to)
         elif verb == "delete":
-            return door_answer({"Invoice": world.ledger.delete(company, identifier, moment)})
+            return door_answer({"Invoice": world.ledger.delete_by_hand(company, identifier, moment)})
         else:
-            raise DoorRefused(404, f"an invoice can be paid, edited, voided and deleted, not {verb!r}")
+            raise DoorRefused(404, f"an invoice takes pay, edit, send, void and delete, not {verb!r}")
         return door_answer({"Invoice": jsoncodec.Raw(record.body)})
 
     def _company_of(self, invoice_id: str, realm: str | None) -> Company:
@@ -172,6 +255,23 @@ class ControlDoor:
                 404, f"there is no invoice {invoice_id}" + (f" in company {realm}" if realm else "")
             )
         return having[0]
+
+
+def _company(world: World, company: Company) -> dict[str, Any]:
+    return {
+        "realmId": company.realm_id,
+        "name": company.info.get("CompanyName"),
+        "country": company.info.get("Country"),
+        "currency": company.home_currency["value"],
+        "environment": str(world.environment_of(company.realm_id)),
+        **{name: len(company.table(kind)) for name, kind in listing.LISTS.items()},
+    }
+
+
+def _whole(text: str, name: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 16):
+        raise DoorRefused(400, f"{name} is a whole number, not {text!r}")
+    return int(text)
 
 
 def _books(company: Company) -> dict[str, Any]:

@@ -33,6 +33,10 @@ class Refusal(Exception):
         self.timed = timed
 
 
+class NothingSaid(Exception):
+    """A request QuickBooks fails over without a fault: a bare 500 (mozilla-ai/clawbolt, issue 1063)."""
+
+
 def duplicate_number(number: str, taken_by: tuple[str, str] | None) -> Refusal:
     """6140, with TxnType and TxnId of the holder, or the short form without (Intuit: common errors)."""
     detail = (
@@ -44,12 +48,14 @@ def duplicate_number(number: str, taken_by: tuple[str, str] | None) -> Refusal:
     return Refusal(FaultError("6140", "Duplicate Document Number Error", detail, ""))
 
 
-def stale_object(entity: str) -> Refusal:
-    """5010: somebody else changed it first."""
+def stale_object(entity: str | None = None) -> Refusal:
+    """5010: somebody else changed it first. Recorded without `entity`; newer pages of Intuit have it."""
     detail = (
-        f"Stale Object Error : You and Craig Carlson were working on this at the same time. "
-        f"Craig Carlson finished before you did, so your work was not saved. Entity={entity}"
+        "Stale Object Error : You and Craig Carlson were working on this at the same time. "
+        "Craig Carlson finished before you did, so your work was not saved."
     )
+    if entity is not None:
+        detail += f" Entity={entity}"
     return Refusal(FaultError("5010", "Stale Object Error", detail, ""))
 
 
@@ -133,6 +139,15 @@ def invalid_enumeration(element: str, value: str) -> Refusal:
     return Refusal(FaultError("2170", "Invalid Enumeration", detail, element))
 
 
+def invalid_email(address: str) -> Refusal:
+    """2210: no e-mail address."""
+    detail = (
+        "Invalid email address format : Email Address does not conform to the syntax rules of RFC 822. : "
+        f"{address[:100]}"
+    )
+    return Refusal(FaultError("2210", "Invalid email address format", detail, ""))
+
+
 def business_rule(text: str) -> Refusal:
     """6000: the books do not allow it."""
     message = "A business validation error has occurred while processing your request"
@@ -145,16 +160,113 @@ def amount_mismatch(supplied: Decimal) -> Refusal:
     return Refusal(FaultError("6070", "Amount calculation incorrect in the request", detail, ""))
 
 
-def duplicate_name() -> Refusal:
-    """6240: DisplayName is unique over customers, vendors and employees; an item's Name over items."""
-    detail = "The name supplied already exists. : null"
-    return Refusal(FaultError("6240", "Duplicate Name Exists Error", detail))
+def subscription_ended() -> Refusal:
+    """6190: the company no longer pays for QuickBooks."""
+    detail = (
+        "Invalid Company Status : Subscription period has ended or canceled or there was a billing problem : "
+        "You can't add data to QuickBooks Online Plus because your trial or subscription period ended or was "
+        "canceled or there was a billing problem. You can still run reports and export data."
+    )
+    return Refusal(FaultError("6190", "Invalid Company Status", detail, ""))
+
+
+def period_closed() -> Refusal:
+    """6210: the transaction is dated in books that are closed."""
+    detail = (
+        "Account Period Closed : The account period has closed and the account books cannot be updated through "
+        "the QBO Services API. Please use the QBO website to make these changes."
+    )
+    return Refusal(FaultError("6210", "Account Period Closed", detail, ""))
+
+
+def deposited() -> Refusal:
+    """6540: the money has been taken to the bank."""
+    detail = (
+        "Deposited Transaction cannot be changed : This transaction has been deposited. If you want to change or "
+        "delete it, you must edit the deposit it appears on and remove it first."
+    )
+    return Refusal(FaultError("6540", "Deposited Transaction cannot be changed", detail, ""))
+
+
+def duplicate_name(holder: str | None = None) -> Refusal:
+    """6240: DisplayName is unique over customers, vendors and employees; other names over their list.
+
+    Recorded in two forms: with `: null`, and naming the list (`holder`, "tax rate") with a line break in the middle.
+    """
+    if holder is None:
+        return Refusal(
+            FaultError("6240", "Duplicate Name Exists Error", "The name supplied already exists. : null")
+        )
+    detail = (
+        f"The name supplied already exists. : Another {holder} is already using this \n"
+        "name. Please use a different name."
+    )
+    return Refusal(FaultError("6240", "Duplicate Name Exists Error", detail, ""))
+
+
+def account_type_missing() -> Refusal:
+    """6010: an account of neither a type nor a sub-type (Intuit's table of codes)."""
+    detail = "Either an Account.AccountType or an Account.AccountSubType must be specified"
+    return Refusal(FaultError("6010", "Invalid Account.AccountType && Account.SubType", detail, ""))
+
+
+def invalid_line_tax_code(supplied: str) -> Refusal:
+    """6100: US lines carry the pseudo codes TAX and NON only; a real code belongs into TxnTaxCodeRef."""
+    detail = f"Valid line TaxCodes for US should be TAX or NON. Supplied value: {supplied}"
+    return Refusal(FaultError("6100", "Invalid Line TaxCode in the request", detail, ""))
 
 
 def duplicate_request() -> Refusal:
     """600: the other way to treat a repeated requestid."""
     detail = "Duplicate Request ID : This request has already been processed."
     return Refusal(FaultError("600", "Duplicate Request ID", detail, ""))
+
+
+def requestid_too_long(requestid: str) -> Refusal:
+    """6000: more than 50 characters; in a batch requestid and bId count together (intuit Java SDK, issue 180)."""
+    return business_rule(
+        "You cannot enter more than 50 characters in the request_id field. "
+        f"You tried entering {requestid[:10]}..., which is {len(requestid)} characters."
+    )
+
+
+def try_later() -> Refusal:
+    """6000 in words that promise better times; also what repeated batches got (ruckus/quickbooks-ruby, PR 344)."""
+    return business_rule(
+        "An unexpected error occurred while accessing or saving your data. Please wait a few minutes and try "
+        "again.  If the problem persists, contact customer support."
+    )
+
+
+def batch_too_large(limit: int, supplied: int) -> Refusal:
+    """1040: more items than one batch may have."""
+    detail = f"Batch size exceeds allowed limit. Max allowed: {limit}. Supplied: {supplied}"
+    return Refusal(FaultError("1040", "Batch size exceeds allowed limit", detail, ""))
+
+
+def authentication_failed(detail: str | None, *, message: str = "AuthenticationFailed") -> Refusal:
+    """3200: no access token, a dead one, or none at all."""
+    error = FaultError("3200", f"message={message}; errorCode=003200; statusCode=401", detail)
+    return Refusal(error, status=401, fault_type="AUTHENTICATION")
+
+
+def authorization_failed() -> Refusal:
+    """3100: the token is not for this company."""
+    message = "message=ApplicationAuthorizationFailed; errorCode=003100; statusCode=403"
+    return Refusal(FaultError("3100", message), status=403, fault_type="SERVICE")
+
+
+def gateway_failure() -> Refusal:
+    """3100 with status 500: what the gateway said in an outage (minimul/qbo_api, issue 81)."""
+    message = "message=InternalServerError; errorCode=003100; statusCode=500"
+    return Refusal(FaultError("3100", message), status=500, fault_type="SERVICE")
+
+
+def throttle_exceeded() -> Refusal:
+    """3001: a limit or an exhausted quota; both in the same words."""
+    message = "message=ThrottleExceeded; errorCode=003001; statusCode=429"
+    error = FaultError("3001", message, "The request limit was reached.  Try again later")
+    return Refusal(error, status=429, fault_type="SERVICE")
 
 
 def unsupported_operation(what: str) -> Refusal:

@@ -5,7 +5,8 @@ import uuid
 
 from qbsync.simulator.responses import Answer
 
-_COMMON = [(b"server", b"nginx"), (b"strict-transport-security", b"max-age=15552000")]
+_SERVER = (b"server", b"nginx")
+_BEHIND_THE_GATEWAY = (b"strict-transport-security", b"max-age=15552000")
 _SERVICE = [
     (b"qbo-version", b"1944.190"),
     (b"expires", b"0"),
@@ -52,11 +53,11 @@ def _basic(answer: Answer, tid: str) -> Headers:
     raw = tid.encode()
     headers: Headers = [
         (b"content-type", answer.content_type.encode()),
-        *_COMMON,
+        _SERVER,
         (b"intuit_tid", raw),
-        (b"x-spanid", _span(raw)),
-        (b"x-amzn-trace-id", b"Root=" + raw),
     ]
+    if answer.status != 401:  # recorded: the gateway turns a caller away with no more than these
+        headers += [_BEHIND_THE_GATEWAY, (b"x-spanid", _span(raw)), (b"x-amzn-trace-id", b"Root=" + raw)]
     if answer.headers:
         headers += [(name.encode(), value.encode()) for name, value in answer.headers]
     return headers

@@ -12,7 +12,8 @@ OPERATIONS = frozenset(
     | {"query", "read", "create", "update", "delete", "void", "send", "pdf", "batch", "cdc", "unsupported"}
 )
 _WRITES = frozenset({"create", "update", "delete", "void", "send", "batch"})
-_MATCH_KEYS = frozenset({"operation", "realmId", "entity", "nth", "probability"})
+_MATCH_KEYS = frozenset({"operation", "realmId", "entity", "nth", "probability", "inBatch"})
+_ITEM_EFFECTS = frozenset({"status", "fault", "commit"})
 _EFFECT_KEYS = frozenset(
     {
         "status",
@@ -21,6 +22,7 @@ _EFFECT_KEYS = frozenset(
         "drop",
         "commit",
         "commitAfterSeconds",
+        "commitItems",
         "html",
         "truncated",
         "lowerCase",
@@ -38,7 +40,9 @@ class Effect:
 
     `status`, `fault`, `html` replace the answer, without carrying the call out unless `commit`; `delay_seconds`
     come before it is carried out; `drop` resets the connection before or after; `commit_after_seconds` answers
-    now (504, or a reset with `drop`) and carries the call out later; `truncated` cuts the answer in the middle.
+    now (504, or a reset with `drop`) and carries the call out later; `truncated` cuts the answer in the middle;
+    `commit_items` carries out so many items of a batch and then fails (504 unless another effect says how).
+    `document` is what the door was told.
     """
 
     status: int | None = None
@@ -50,6 +54,26 @@ class Effect:
     html: bool | str = False
     truncated: bool = False
     lower_case: bool = False
+    commit_items: int | None = None
+    document: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+
+    def described(self) -> dict[str, Any]:
+        """As the door was told; what the weather brought, in the same words."""
+        if self.document is not None:
+            return dict(self.document)
+        words = {
+            "status": self.status,
+            "html": self.html or None,
+            "delaySeconds": self.delay_seconds or None,
+            "drop": self.drop,
+            "commitAfterSeconds": self.commit_after_seconds,
+        }
+        return {word: value for word, value in words.items() if value is not None}
+
+    @property
+    def carries_out(self) -> bool:
+        """Whether the call is carried out though its answer is replaced."""
+        return self.commit or self.commit_items is not None
 
     @property
     def replaces_answer(self) -> bool:
@@ -91,6 +115,8 @@ class FaultRules:
             raise UnreadableRule(f"a rule has match, effect and times, not {', '.join(sorted(unknown))}")
         match = _match(document.get("match") or {})
         effect = _effect(document.get("effect") or {})
+        if match.get("inBatch"):
+            _only_known("the effect on an item of a batch", document.get("effect") or {}, _ITEM_EFFECTS)
         times = document.get("times", 1)
         if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 1):
             raise UnreadableRule(f"times is a whole number from 1, or null for always, not {times!r}")
@@ -108,10 +134,17 @@ class FaultRules:
         """The rules still there."""
         return [rule.describe() for rule in self._rules]
 
-    def effect_for(self, operation: str, realm_id: str | None, entity: str | None) -> Effect | None:
-        """The effect of the first rule that applies; every matching rule counts the call."""
+    def effect_for(
+        self, operation: str, realm_id: str | None, entity: str | None, *, in_batch: bool = False
+    ) -> Effect | None:
+        """The effect of the first rule that applies; every matching rule counts the call.
+
+        `in_batch`: it is an item of a batch; rules are for items (`match.inBatch`) or for calls, never for both.
+        """
         chosen: Rule | None = None
         for rule in self._rules:
+            if rule.match.get("inBatch", False) != in_batch:
+                continue
             if not _fits(rule.match, operation, realm_id, entity):
                 continue
             rule.seen += 1
@@ -148,6 +181,14 @@ class Weather:
             draw -= probability
         return None
 
+    def item_effect(self) -> Effect | None:
+        """What befalls one item of a batch, or nothing: a fault that passes, as reported inside a 200."""
+        probability = self._switches.number("batchItemFaults")
+        if probability == 0 or self._random.random() >= probability:
+            return None
+        status = self._random.choice((401, 429, 500, 400))
+        return Effect(status=status, commit=status >= 500 and self._random.random() < 0.5)
+
     def _effect(self, name: str, operation: str) -> Effect | None:
         if name == "slowAnswers":
             return Effect(delay_seconds=self._random.uniform(0.1, 1.1) * self._server_timeout)
@@ -176,6 +217,8 @@ def _match(document: object) -> Mapping[str, Any]:
     nth = document.get("nth", 1)
     if not isinstance(nth, int) or isinstance(nth, bool) or nth < 1:
         raise UnreadableRule(f"nth is a whole number from 1, not {nth!r}")
+    if not isinstance(document.get("inBatch", False), bool):
+        raise UnreadableRule("inBatch is true for the items of batches, and false for single calls")
     if not 0 <= _number("probability", document.get("probability", 0)) <= 1:
         raise UnreadableRule("probability is between 0 and 1")
     return {key: value for key, value in document.items() if value is not None}
@@ -196,7 +239,13 @@ def _effect(document: object) -> Effect:
     html = document.get("html", False)
     if not isinstance(html, (bool, str)):
         raise UnreadableRule("html is true, or the page itself")
-    commit_after = document.get("commitAfterSeconds")
+    commit_after, commit_items = document.get("commitAfterSeconds"), document.get("commitItems")
+    if commit_items is not None and (
+        not isinstance(commit_items, int) or isinstance(commit_items, bool) or commit_items < 0
+    ):
+        raise UnreadableRule(
+            f"commitItems is how many items of a batch are carried out, not {commit_items!r}"
+        )
     return Effect(
         status=status,
         fault=document.get("fault"),
@@ -207,6 +256,8 @@ def _effect(document: object) -> Effect:
         html=html,
         truncated=document.get("truncated") is True,
         lower_case=document.get("lowerCase") is True,
+        commit_items=commit_items,
+        document=dict(document),
     )
 
 

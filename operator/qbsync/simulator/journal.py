@@ -11,6 +11,7 @@ Entry = dict[str, Any]
 def begin(world: World, *, operation: str, method: str, path: str, tid: str, **more: object) -> Entry:
     """Note a request that has arrived; `end` completes the entry."""
     entry: Entry = {
+        "number": next(world.request_numbers),
         "time": world.clock.now().isoformat(timespec="milliseconds"),
         "operation": operation,
         "method": method,

@@ -1,255 +1,231 @@
-"""What the accounting service does with a company's books: read, create, query, and what its people do by hand."""
+"""What the accounting service does with a company's books, and what its people do there by hand."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from random import Random
 from typing import Any
 
 from qbsync.simulator import jsoncodec
+from qbsync.simulator.books import feed
+from qbsync.simulator.books.delivery import pdf
+from qbsync.simulator.books.draft import Lag
+from qbsync.simulator.books.moment import Moment
+from qbsync.simulator.books.queries import Queries
+from qbsync.simulator.books.statement import Statement, statement
+from qbsync.simulator.books.work import Work, checked_id, named
 from qbsync.simulator.company import Company
-from qbsync.simulator.entities import customer, invoice, item, schema
-from qbsync.simulator.entities.checks import limit_lengths, referred
-from qbsync.simulator.entities.kinds import CUSTOMER, INVOICE, ITEM, KINDS, PAYMENT, Kind
-from qbsync.simulator.entities.money import amount
+from qbsync.simulator.entities.kinds import (
+    CREDIT_MEMO,
+    CUSTOMER,
+    INVOICE,
+    PAYMENT,
+    SALES_RECEIPT,
+    Change,
+    Kind,
+)
 from qbsync.simulator.faults import (
     business_rule,
-    invalid_id,
     object_not_found,
-    query_invalid,
-    query_unparsable,
     unreadable_property,
     unsupported_operation,
 )
 from qbsync.simulator.jsoncodec import JsonObject
-from qbsync.simulator.pacific import business_date, stamp
-from qbsync.simulator.query.evaluate import Page, Rules, project, select
-from qbsync.simulator.query.parser import Statement, parse
 from qbsync.simulator.store import Record
 from qbsync.simulator.switches import Switches
 
+__all__ = ["Announce", "Ledger", "Moment", "parse_amount", "parse_body"]
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When something happens: business time, in both forms it is needed in."""
+Announce = Callable[[Company, Kind, str, Change, Moment], None]
+"""Told of each committed change: company, kind, Id, what happened, when."""
+_PRINTED = {
+    INVOICE.name: "Invoice",
+    CREDIT_MEMO.name: "Credit Memo",
+    SALES_RECEIPT.name: "Sales Receipt",
+    PAYMENT.name: "Payment",
+}
 
-    now: datetime
-    timestamp: float
+
+def _unheard(*_: object) -> None:
+    """Nobody listens."""
 
 
 class Ledger:
-    """The rules of the accounting service, under the switches. Every method is atomic: it awaits nothing."""
+    """The rules of the accounting service, under the switches.
 
-    def __init__(self, switches: Switches, *, lag: Random) -> None:
+    Every method is atomic: it awaits nothing, and where it raises Refusal nothing has changed.
+    """
+
+    def __init__(self, switches: Switches, *, lag: Random, announce: Announce = _unheard) -> None:
         self._switches = switches
         self._lag = lag
-        self._cut_pages = 0
+        self._announce = announce
+        self._queries = Queries(switches)
 
     # What the API offers
 
     def read(self, company: Company, kind: Kind, identifier: str) -> bytes:
         """The entity's JSON. Raises Refusal 2030 for what is no id, 610 for what is not there."""
-        if not (identifier.isascii() and identifier.isdigit() and len(identifier) < 20):
-            raise invalid_id(identifier)
         record = company.table(kind).get(identifier)
         if record is None:
+            checked_id(identifier)  # the pseudo tax codes TAX and NON are no numbers, and there
             raise object_not_found()
         return record.body
 
     def create(
         self, company: Company, kind: Kind, body: JsonObject, moment: Moment, *, allow_duplicate: bool = False
     ) -> Record:
-        """Make an entity. Raises Refusal, and then nothing has changed."""
-        if not kind.writable:
-            raise unsupported_operation(f"create on {kind.name}")
-        conformed = schema.conform(
-            kind.name, body, refuse_unknown=self._switches.choice("unknownFields") == "refuse"
-        )
-        identifier = company.free_id(kind)
-        document = self._build(
-            company, kind, conformed, identifier=identifier, now=moment.now, allow_duplicate=allow_duplicate
-        )
-        record = company.put(kind, document, visible_at=moment.timestamp + self._read_lag())
-        if kind is INVOICE:
-            company.move_balance(document["CustomerRef"]["value"], Decimal(document["Balance"]), moment.now)
-        return record
+        """Make an entity. Raises Refusal."""
+        work = Work(company, self._switches, moment)
+        identifier = work.make(kind, body, allow_duplicate=allow_duplicate)
+        return self._done(work, company, kind, identifier, moment)
+
+    def update(
+        self, company: Company, kind: Kind, body: JsonObject, moment: Moment, *, allow_duplicate: bool = False
+    ) -> Record:
+        """Change the entity that Id and SyncToken name.
+
+        `sparse` true leaves what is left out as it is; else that is cleared. Raises Refusal 610, 2020, 5010, 6210,
+        6540 and what the kind's rules refuse.
+        """
+        work, identifier = Work(company, self._switches, moment), named(body)
+        sparse = body.get("sparse") in (True, "true")
+        work.change(kind, identifier, body, sparse=sparse, allow_duplicate=allow_duplicate)
+        return self._done(work, company, kind, identifier, moment)
+
+    def void(self, company: Company, kind: Kind, body: JsonObject, moment: Moment) -> Record:
+        """Void the transaction that Id and SyncToken name: amounts 0, the number kept. Raises Refusal."""
+        work, identifier = Work(company, self._switches, moment), named(body)
+        work.void(kind, identifier, body)
+        return self._done(work, company, kind, identifier, moment)
+
+    def delete(self, company: Company, kind: Kind, body: JsonObject, moment: Moment) -> JsonObject:
+        """Delete the transaction that Id and SyncToken name; what QuickBooks says of it then. Raises Refusal."""
+        work, identifier = Work(company, self._switches, moment), named(body)
+        work.delete(kind, identifier, body)
+        self._commit(work, company, moment)
+        return _deleted(identifier)
+
+    def send(
+        self, company: Company, kind: Kind, identifier: str, moment: Moment, *, send_to: str | None
+    ) -> Record:
+        """Send a transaction to its BillEmail, or to `send_to`. Raises Refusal, 2020 where there is no address."""
+        work = Work(company, self._switches, moment)
+        work.send(kind, checked_id(identifier), send_to=send_to)
+        return self._done(work, company, kind, identifier, moment)
+
+    def pdf(self, company: Company, kind: Kind, identifier: str) -> bytes:
+        """A transaction as a PDF file of one page. Raises Refusal 610, 2030 or 500."""
+        title = _PRINTED.get(kind.name)
+        if title is None:
+            raise unsupported_operation(f"pdf on {kind.name}")
+        document = jsoncodec.load_object(self.read(company, kind, identifier))
+        return pdf(title, document, str(company.info.get("CompanyName", "")))
+
+    def changes(
+        self, company: Company, kinds: Sequence[Kind], since: datetime, moment: Moment, *, limit: int = 1000
+    ) -> Mapping[str, Sequence[bytes]]:
+        """Rows and tombstones changed since then, by kind name; cut off at `limit` over all kinds without a hint."""
+        keep_newest = self._switches.choice("changesKept") == "newest"
+        return feed.changes(company, kinds, since, moment, limit=limit, keep_newest=keep_newest)
 
     def query(self, company: Company, text: str, moment: Moment) -> bytes:
         """The content of QueryResponse. Raises Refusal 4000 or 4001."""
-        limit = int(self._switches.number("maxStatementBytes"))
-        if len(text.encode(errors="replace")) > limit:
-            raise query_unparsable(f"Query is too long. Max allowed length is {limit}")
-        statement = parse(text)
-        kind = KINDS.get(statement.entity)
-        if kind is None:
-            raise query_invalid(f"invalid context declaration: {statement.entity}")
-        page = select(statement, company.table(kind), self._query_rules(moment))
-        if statement.count:
-            return b'{"totalCount":%d}' % page.total
-        return self._rows(kind, statement, page)
+        return self._queries.answer(company, text, moment)
 
     # What the company's people do in QuickBooks itself
 
     def edit(self, company: Company, identifier: str, changes: JsonObject, moment: Moment) -> Record:
         """Change fields of an invoice by hand; lines, if given, replace the old ones whole. Raises Refusal."""
-        document = self._invoice(company, identifier)
-        conformed = schema.conform("Invoice", changes, refuse_unknown=True)
-        invoice.check_header(company, {**document, **conformed})
-        limit_lengths(conformed, {"DocNumber": 21, "PrivateNote": 4000})
-        before = Decimal(document["Balance"])
-        lines = conformed.pop("Line", None)
-        if "CustomerRef" in conformed:
-            holder = referred(company, CUSTOMER, conformed["CustomerRef"])
-            conformed["CustomerRef"] = {"value": holder.id, "name": holder.values["DisplayName"]}
-        if conformed.get("DocNumber"):
-            invoice.check_number(company, conformed["DocNumber"], self._numbering(), own_id=identifier)
-        protected = ("Id", "SyncToken", "MetaData", "sparse", "domain")
-        owner = document["CustomerRef"]["value"]
-        document.update({name: value for name, value in conformed.items() if name not in protected})
-        if lines is not None:
-            invoice.replace_lines(company, document, lines, self._numbering())
-        return self._changed(company, document, owner, before, moment)
+        work = Work(company, self._switches, moment, by_hand=True)
+        work.change(INVOICE, checked_id(identifier), changes, sparse=True)
+        return self._done(work, company, INVOICE, identifier, moment)
 
-    def void(self, company: Company, identifier: str, moment: Moment) -> Record:
-        """Void an invoice by hand. Raises Refusal 610."""
-        document = self._invoice(company, identifier)
-        before = Decimal(document["Balance"])
-        self._unlink(company, document, moment)
-        invoice.void(document, note=self._switches.choice("voidNote"))
-        return self._changed(company, document, document["CustomerRef"]["value"], before, moment)
+    def void_by_hand(
+        self, company: Company, identifier: str, moment: Moment, *, kind: Kind = INVOICE
+    ) -> Record:
+        """Void a transaction by hand; payments of it stay, unapplied. Raises Refusal 610."""
+        work = Work(company, self._switches, moment, by_hand=True)
+        work.void(kind, checked_id(identifier), {})
+        return self._done(work, company, kind, identifier, moment)
 
-    def delete(self, company: Company, identifier: str, moment: Moment) -> JsonObject:
-        """Delete an invoice by hand: reads answer 610 from now on. Raises Refusal 610."""
-        document = self._invoice(company, identifier)
-        self._unlink(company, document, moment)
-        company.table(INVOICE).remove(identifier)
-        company.move_balance(document["CustomerRef"]["value"], -Decimal(document["Balance"]), moment.now)
-        return {"domain": "QBO", "status": "Deleted", "Id": identifier}
+    def delete_by_hand(
+        self, company: Company, identifier: str, moment: Moment, *, kind: Kind = INVOICE
+    ) -> JsonObject:
+        """Delete a transaction by hand: reads answer 610 from now on. Raises Refusal 610."""
+        work = Work(company, self._switches, moment, by_hand=True)
+        work.delete(kind, checked_id(identifier), {})
+        self._commit(work, company, moment)
+        return _deleted(identifier)
 
     def pay(
         self, company: Company, identifier: str, sum_paid: Decimal | None, moment: Moment
     ) -> tuple[Record, Record]:
         """Receive a payment for an invoice, all of it by default: the invoice and the payment. Raises Refusal."""
-        document = self._invoice(company, identifier)
-        before = Decimal(document["Balance"])
-        paid = before if sum_paid is None else sum_paid
-        if not Decimal(0) < paid <= before:
+        invoice = jsoncodec.load_object(self.read(company, INVOICE, identifier))
+        open_balance = Decimal(invoice["Balance"])
+        paid = open_balance if sum_paid is None else sum_paid
+        if not Decimal(0) < paid <= open_balance:
             raise business_rule(
-                f"The amount must be more than 0 and not more than the open balance of {before}"
+                f"The amount must be more than 0 and not more than the open balance of {open_balance}"
             )
-        payment = company.put(PAYMENT, self._payment(company, document, paid, moment))
-        document["Balance"] = amount(before - paid)
-        document["LinkedTxn"] = [*document["LinkedTxn"], {"TxnId": payment.id, "TxnType": "Payment"}]
-        return self._changed(company, document, document["CustomerRef"]["value"], before, moment), payment
+        work = Work(company, self._switches, moment, by_hand=True)
+        link = {"TxnId": identifier, "TxnType": INVOICE.name}
+        body = {
+            "CustomerRef": invoice["CustomerRef"],
+            "CurrencyRef": invoice["CurrencyRef"],
+            "TotalAmt": paid,
+            "Line": [{"Amount": paid, "LinkedTxn": [link]}],
+        }
+        payment = self._done(work, company, PAYMENT, work.make(PAYMENT, body), moment)
+        return self._record(company, INVOICE, identifier), payment
+
+    def deposit(self, company: Company, payment_id: str, deposit_id: str, moment: Moment) -> Record:
+        """Take a payment to the bank by hand; the API refuses to change it then (6540). Raises Refusal."""
+        work = Work(company, self._switches, moment, by_hand=True)
+        work.deposit(checked_id(payment_id), deposit_id)
+        return self._done(work, company, PAYMENT, payment_id, moment)
+
+    def merge(self, company: Company, loser: str, winner: str, moment: Moment) -> Record:
+        """Make two customers one by hand; the one that goes is inactive then. Raises Refusal 610 or 6000."""
+        work = Work(company, self._switches, moment, by_hand=True)
+        work.merge(checked_id(loser), checked_id(winner))
+        return self._done(work, company, CUSTOMER, winner, moment)
+
+    def statement(self, company: Company, customer_id: str) -> Statement:
+        """What a customer is shown: every transaction with its PrivateNote as memo. Raises Refusal 610."""
+        return statement(company, customer_id)
+
+    def adopt(self, company: Company, kind: Kind, entry: JsonObject, moment: Moment) -> Record:
+        """An entity of a company's description, under its own Id and number; nobody is told. Raises Refusal."""
+        work = Work(company, self._switches, moment, by_hand=True)
+        work.adopt(kind, dict(entry))
+        work.commit(Lag(draw=float))
+        return self._record(company, kind, str(entry["Id"]))
 
     # Parts
 
-    def _build(
-        self,
-        company: Company,
-        kind: Kind,
-        body: JsonObject,
-        *,
-        identifier: str,
-        now: datetime,
-        allow_duplicate: bool,
-    ) -> JsonObject:
-        if kind is not INVOICE:
-            return _BUILDERS[kind.name](company, body, identifier=identifier, now=now)
-        numbering = self._numbering(allow_duplicate=allow_duplicate)
-        return invoice.build(company, body, identifier=identifier, now=now, numbering=numbering)
+    def _done(self, work: Work, company: Company, kind: Kind, identifier: str, moment: Moment) -> Record:
+        self._commit(work, company, moment)
+        return self._record(company, kind, identifier)
 
-    def _numbering(self, *, allow_duplicate: bool = False) -> invoice.Numbering:
-        return invoice.Numbering(
-            check_duplicates=self._switches.on("duplicateDocCheck") and not allow_duplicate,
-            name_holder=self._switches.choice("duplicateDocForm") == "long",
-            keep_sent_number=self._switches.choice("automaticNumbers") == "keep",
-            continue_last_pattern=self._switches.choice("nextNumber") == "lastPattern",
-            inactive_code=self._switches.choice("inactiveReference"),
-        )
+    def _commit(self, work: Work, company: Company, moment: Moment) -> None:
+        lag = Lag(draw=self._read_lag, after_update=self._switches.on("lagAfterUpdate"))
+        for kind, identifier, change in work.commit(lag):
+            self._announce(company, kind, identifier, change, moment)
+
+    def _record(self, company: Company, kind: Kind, identifier: str) -> Record:
+        record = company.table(kind).get(identifier)
+        if record is None:
+            raise object_not_found()
+        return record
 
     def _read_lag(self) -> float:
         return self._lag.random() * self._switches.number("readLagSeconds")
 
-    def _query_rules(self, moment: Moment) -> Rules:
-        return Rules(
-            visible_until=moment.timestamp,
-            ignore_case=self._switches.on("queryIgnoresCase"),
-            order_by_id=self._switches.on("orderById"),
-            max_in_values=int(self._switches.number("maxInValues")),
-        )
 
-    def _rows(self, kind: Kind, statement: Statement, page: Page) -> bytes:
-        rows = list(page.rows)
-        if page.next_row is not None and self._one_row_too_many():
-            rows.append(page.next_row)
-        if not rows:
-            return b"{}"
-        bodies = [_row(statement, row) for row in rows]
-        counted = b',"totalCount":%d' % len(rows) if self._switches.on("queryTotalCount") else b""
-        return b'{"%b":[%b],"startPosition":%d,"maxResults":%d%b}' % (
-            kind.name.encode(),
-            b",".join(bodies),
-            page.start,
-            len(rows),
-            counted,
-        )
-
-    def _one_row_too_many(self) -> bool:
-        every = int(self._switches.number("oneRowTooManyEvery"))
-        self._cut_pages += 1
-        return every > 0 and self._cut_pages % every == 0
-
-    def _invoice(self, company: Company, identifier: str) -> JsonObject:
-        return jsoncodec.load_object(self.read(company, INVOICE, identifier))
-
-    def _changed(
-        self, company: Company, document: JsonObject, owner: str, before: Decimal, moment: Moment
-    ) -> Record:
-        """Store a changed invoice; its customers' balances follow, also when it moved from one to another."""
-        company.move_balance(owner, -before, moment.now)
-        company.move_balance(document["CustomerRef"]["value"], Decimal(document["Balance"]), moment.now)
-        return company.touch(INVOICE, document, moment.now)
-
-    def _payment(self, company: Company, document: JsonObject, paid: Decimal, moment: Moment) -> JsonObject:
-        return {
-            "CustomerRef": document["CustomerRef"],
-            "DepositToAccountRef": {"value": "4"},
-            "TotalAmt": amount(paid),
-            "UnappliedAmt": 0,
-            "ProcessPayment": False,
-            "domain": "QBO",
-            "sparse": False,
-            "Id": company.free_id(PAYMENT),
-            "SyncToken": "0",
-            "MetaData": {"CreateTime": stamp(moment.now), "LastUpdatedTime": stamp(moment.now)},
-            "TxnDate": business_date(moment.now).isoformat(),
-            "CurrencyRef": document["CurrencyRef"],
-            "LinkedTxn": [],
-            "Line": [
-                {"Amount": amount(paid), "LinkedTxn": [{"TxnId": document["Id"], "TxnType": "Invoice"}]}
-            ],
-        }
-
-    def _unlink(self, company: Company, document: JsonObject, moment: Moment) -> None:
-        """Payments of an invoice that goes away stay, unapplied."""
-        for link in document["LinkedTxn"]:
-            record = company.table(PAYMENT).get(str(link.get("TxnId")))
-            if record is not None and link.get("TxnType") == "Payment":
-                payment = record.document()
-                payment["UnappliedAmt"] = payment["TotalAmt"]
-                payment["Line"] = []
-                company.touch(PAYMENT, payment, moment.now)
-        document["LinkedTxn"] = []
-
-
-_Builder = Callable[..., JsonObject]
-_BUILDERS: Mapping[str, _Builder] = {CUSTOMER.name: customer.build, ITEM.name: item.build}
-
-
-def _row(statement: Statement, row: Record) -> bytes:
-    return jsoncodec.dump(project(statement.fields, row.document())) if statement.fields else row.body
+def _deleted(identifier: str) -> JsonObject:
+    return {"domain": "QBO", "status": "Deleted", "Id": identifier}
 
 
 def parse_body(data: bytes) -> JsonObject:

@@ -1,64 +1,140 @@
-"""QuickBooks' limits: calls a minute, a second and at once. Sliding windows: no burst ever passes."""
+"""QuickBooks' limits: calls a minute, a second and at once, batches, e-mails, the month's reads.
 
-from collections import deque
-from dataclasses import dataclass, field
+Sliding windows: no burst ever passes. (Intuit: learn/limits-and-throttles.)
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from qbsync.simulator.switches import Switches
 
+_MINUTE, _DAY = 60.0, 86400.0
 
-@dataclass(slots=True)
-class _Usage:
-    admitted: deque[float] = field(default_factory=deque)
-    at_work: int = 0
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: an app (its client id) on a company."""
+
+    realm_id: str
+    client_id: str
+
+
+class _Window:
+    """When something happened, as far back as the window's span in seconds."""
+
+    __slots__ = ("_span", "_times")
+
+    def __init__(self, span: float) -> None:
+        self._span = span
+        self._times: deque[float] = deque()
+
+    def count(self, now: float) -> int:
+        """How often within the span that ends now."""
+        times, oldest = self._times, now - self._span
+        while times and times[0] <= oldest:
+            times.popleft()
+        return len(times)
+
+    def note(self, now: float) -> None:
+        """Once more, now."""
+        self._times.append(now)
+
+
+class _CompanyUsage:
+    """What all apps together have used of one company."""
+
+    __slots__ = ("batches", "calls", "emails")
+
+    def __init__(self) -> None:
+        self.calls = _Window(_MINUTE)
+        self.batches = _Window(_MINUTE)
+        self.emails = _Window(_DAY)
+
+
+class _AppUsage:
+    """What one app has used of one company."""
+
+    __slots__ = ("at_work", "batches", "minute", "second")
+
+    def __init__(self) -> None:
+        self.second = _Window(1.0)
+        self.minute = _Window(_MINUTE)
+        self.batches = _Window(_MINUTE)
+        self.at_work = 0
 
 
 class Limits:
-    """What each company has used. Per company (500 a minute), per company and app (10 a second, 10 at once).
-
-    There is one app here, so both are kept per company. Refused calls do not count.
-    """
+    """What each company and each app has used, against the `limit…` switches; 0 is no limit."""
 
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
-        self._usage: dict[str, _Usage] = {}
-        self._quota_month = ""
-        self._quota_used = 0
+        self._companies: defaultdict[str, _CompanyUsage] = defaultdict(_CompanyUsage)
+        self._apps: defaultdict[Caller, _AppUsage] = defaultdict(_AppUsage)
+        self._reads: defaultdict[tuple[str, str], int] = defaultdict(int)
 
-    def admit(self, realm_id: str, now: float) -> bool:
+    def admit(self, caller: Caller, now: float, *, batch: bool = False) -> bool:
         """Take a place for one call, or refuse it; an admitted call must be `release`d."""
-        usage = self._usage.setdefault(realm_id, _Usage())
-        while usage.admitted and usage.admitted[0] <= now - 60:
-            usage.admitted.popleft()
-        per_minute, per_second, at_once = (
-            int(self._switches.number(name))
-            for name in ("limitPerMinute", "limitPerSecond", "limitConcurrent")
-        )
-        if per_minute and len(usage.admitted) >= per_minute:
-            return False
-        if per_second and len(usage.admitted) >= per_second and usage.admitted[-per_second] > now - 1:
-            return False
-        if at_once and usage.at_work >= at_once:
-            return False
-        usage.admitted.append(now)
-        usage.at_work += 1
-        return True
+        app, windows = self._apps[caller], self._windows(caller, batch=batch)
+        at_once = int(self._switches.number("limitConcurrent"))
+        # Each window is counted, if only to let go of what is too old.
+        full = [limit for window, limit in windows if window.count(now) >= limit > 0]
+        admitted = not full and not 0 < at_once <= app.at_work
+        if admitted or self._switches.on("refusedCallsCount"):
+            for window, _ in windows:
+                window.note(now)
+        if admitted:
+            app.at_work += 1
+        return admitted
 
-    def release(self, realm_id: str) -> None:
+    def release(self, caller: Caller) -> None:
         """An admitted call is done."""
-        self._usage[realm_id].at_work -= 1
+        self._apps[caller].at_work -= 1
 
-    def at_work(self, realm_id: str) -> int:
-        """Calls of that company being worked on."""
-        usage = self._usage.get(realm_id)
-        return usage.at_work if usage is not None else 0
+    def note_elsewhere(self, caller: Caller, now: float) -> None:
+        """Count a call to another endpoint of Intuit's; those are never refused, but count towards the whole."""
+        self._apps[caller].minute.note(now)
 
-    def read_allowed(self, month: str) -> bool:
+    def email_allowed(self, realm_id: str, now: float) -> bool:
+        """Whether the company may send one more e-mail today."""
+        limit = int(self._switches.number("limitEmails"))
+        return self._companies[realm_id].emails.count(now) < limit or limit == 0
+
+    def note_email(self, realm_id: str, now: float) -> None:
+        """Count one e-mail."""
+        self._companies[realm_id].emails.note(now)
+
+    def read_allowed(self, client_id: str, month: str) -> bool:
         """Whether the app's monthly quota of metered reads has room (switch `monthlyReadQuota`)."""
         quota = int(self._switches.number("monthlyReadQuota"))
-        return quota == 0 or self._quota_month != month or self._quota_used < quota
+        return quota == 0 or self._reads[client_id, month] < quota
 
-    def note_read(self, month: str) -> None:
+    def note_read(self, client_id: str, month: str) -> None:
         """Count one metered read."""
-        if self._quota_month != month:
-            self._quota_month, self._quota_used = month, 0
-        self._quota_used += 1
+        self._reads[client_id, month] += 1
+
+    def usage(self, realm_id: str, now: float) -> Mapping[str, int]:
+        """What is used of a company's limits now, over all apps."""
+        company = self._companies[realm_id]
+        apps = [app for caller, app in self._apps.items() if caller.realm_id == realm_id]
+        return {
+            "lastMinute": company.calls.count(now),
+            "lastSecond": sum(app.second.count(now) for app in apps),
+            "atWork": sum(app.at_work for app in apps),
+            "batchesLastMinute": company.batches.count(now),
+            "emailsLastDay": company.emails.count(now),
+        }
+
+    def _windows(self, caller: Caller, *, batch: bool) -> Sequence[tuple[_Window, int]]:
+        company, app, number = self._companies[caller.realm_id], self._apps[caller], self._switches.number
+        windows = [
+            (company.calls, int(number("limitPerMinute"))),
+            (app.second, int(number("limitPerSecond"))),
+            (app.minute, int(number("limitAllPerMinute"))),
+        ]
+        if batch:
+            windows += [
+                (company.batches, int(number("limitBatchesCompany"))),
+                (app.batches, int(number("limitBatches"))),
+            ]
+        return windows

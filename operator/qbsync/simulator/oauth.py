@@ -1,15 +1,16 @@
 """OAuth 2.0 as Intuit runs it: codes, grants, rotating refresh tokens, access tokens. Pure: time is passed in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from qbsync.simulator.apps import ACCOUNTING_SCOPE, App
 from qbsync.simulator.switches import Switches
 
-ACCOUNTING_SCOPE = "com.intuit.quickbooks.accounting"
 _ROTATION_SECONDS = 24 * 3600
 _CODE_SECONDS = 600
+_OTHER_CLIENT = "Incorrect Token type or clientID"
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _BASE64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -22,14 +23,6 @@ class OAuthRefused(Exception):
         self.error = error
         self.description = description
         self.status = status
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """An app registered with Intuit."""
-
-    client_id: str
-    client_secret: str = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -51,6 +44,7 @@ class Grant:
     authorized_at: float
     expires_at: float
     current: RefreshValue
+    past: list[RefreshValue] = field(default_factory=list)
     revoked: bool = False
 
 
@@ -63,6 +57,21 @@ class AccessToken:
     expires_at: float
     revoked: bool = False
 
+    @property
+    def client_id(self) -> str:
+        """The app it was given to."""
+        return self.grant.client_id
+
+    @property
+    def realm_id(self) -> str:
+        """The company it opens."""
+        return self.grant.realm_id
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What it may be used for."""
+        return self.grant.scopes
+
 
 @dataclass(slots=True)
 class _Code:
@@ -70,6 +79,7 @@ class _Code:
     client_id: str
     redirect_uri: str
     scopes: tuple[str, ...]
+    approved_at: float
     expires_at: float
     grant: Grant | None = None
 
@@ -85,7 +95,7 @@ class Issued:
     refresh_expires_in: int
     hard_expires_in: int
 
-    def document(self, *, with_hard_expiry: bool = False) -> dict[str, Any]:
+    def document(self, *, with_hard_expiry: bool = False, id_token: str | None = None) -> dict[str, Any]:
         """The answer's JSON. The hard expiry only when its header asked for it (oauth-jsclient 4.2.4)."""
         document: dict[str, Any] = {
             "token_type": "bearer",
@@ -96,40 +106,65 @@ class Issued:
         }
         if with_hard_expiry:
             document["x_refresh_token_hard_expires_in"] = self.hard_expires_in
+        if id_token is not None:
+            document["id_token"] = id_token
         return document
 
 
 class Authority:
-    """Intuit's authorization server for one app. Every method is atomic and takes the time in seconds."""
+    """Intuit's authorization server. Every method is atomic and takes the time in seconds.
 
-    def __init__(self, client: Client, switches: Switches, random: Random) -> None:
-        self.client = client
+    `first` is the app that everything is for unless another is named.
+    """
+
+    def __init__(self, first: App, switches: Switches, random: Random) -> None:
+        self.client = first
+        self._apps = {first.client_id: first}
         self._switches = switches
         self._random = random
         self._codes: dict[str, _Code] = {}
         self._refresh_values: dict[str, tuple[Grant, RefreshValue]] = {}
         self._access_tokens: dict[str, AccessToken] = {}
+        self._grants: list[Grant] = []
+        self._families: dict[tuple[str, str], list[Grant]] = {}
 
-    def check_client(self, client_id: str | None, client_secret: str | None) -> None:
-        """Raise OAuthRefused invalid_client unless these are the app's own."""
-        if (client_id, client_secret) != (self.client.client_id, self.client.client_secret):
+    @property
+    def apps(self) -> Mapping[str, App]:
+        """Every registered key set by its client id, the first one first."""
+        return self._apps
+
+    def register(self, app: App) -> None:
+        """Add an app, or change one; its grants stay."""
+        self._apps[app.client_id] = app
+        if app.client_id == self.client.client_id:
+            self.client = app
+
+    def check_client(self, client_id: str | None, client_secret: str | None) -> App:
+        """The app with these keys. Raises OAuthRefused invalid_client."""
+        app = self._apps.get(client_id or "")
+        if app is None or app.client_secret != client_secret:
             raise OAuthRefused("invalid_client", status=int(self._switches.choice("invalidClientStatus")))
+        return app
 
     # Authorization codes
 
-    def issue_code(self, *, realm_id: str, redirect_uri: str, scopes: Sequence[str], now: float) -> str:
+    def issue_code(
+        self, app: App, *, realm_id: str, redirect_uri: str, scopes: Sequence[str], now: float
+    ) -> str:
         """A single-use code for a person's Approve."""
         code = f"AB11{self._letters(50)}"
         self._codes[code] = _Code(
-            realm_id, self.client.client_id, redirect_uri, tuple(scopes), now + _CODE_SECONDS
+            realm_id, app.client_id, redirect_uri, tuple(scopes), now, now + _CODE_SECONDS
         )
         return code
 
-    def exchange(self, *, code: str, redirect_uri: str | None, now: float) -> Issued:
+    def exchange(self, app: App, *, code: str, redirect_uri: str | None, now: float) -> Issued:
         """Tokens for a code. Raises OAuthRefused; a second exchange may revoke what the first one gave."""
         entry = self._codes.get(code)
         if entry is None:
             raise self._invalid_grant("Invalid authorization code")
+        if entry.client_id != app.client_id:
+            raise self._invalid_grant(_OTHER_CLIENT)
         if entry.grant is not None:
             if self._switches.on("codeReuseRevokes"):
                 self._revoke(entry.grant, access_too=True)
@@ -138,21 +173,33 @@ class Authority:
             raise self._invalid_grant("Authorization code expired")
         if redirect_uri != entry.redirect_uri:
             raise self._invalid_grant("Invalid redirect_uri")
-        issued = self.grant(realm_id=entry.realm_id, scopes=entry.scopes, now=now)
+        issued = self.grant(
+            app, realm_id=entry.realm_id, scopes=entry.scopes, now=now, authorized_at=entry.approved_at
+        )
         entry.grant = issued.grant
         return issued
 
     # Grants
 
-    def grant(self, *, realm_id: str, now: float, scopes: Sequence[str] = (ACCOUNTING_SCOPE,)) -> Issued:
-        """A new family of tokens, as after a consent."""
-        expires_at = self._soft_expiry(now, now)
+    def grant(
+        self,
+        app: App,
+        *,
+        realm_id: str,
+        now: float,
+        scopes: Sequence[str] = (ACCOUNTING_SCOPE,),
+        authorized_at: float | None = None,
+    ) -> Issued:
+        """A new family of tokens, as after a consent (now, unless `authorized_at` says when)."""
+        since = now if authorized_at is None else authorized_at
         value = RefreshValue(self._new_refresh_value(), now)
-        grant = Grant(self.client.client_id, realm_id, tuple(scopes), now, expires_at, value)
+        grant = Grant(app.client_id, realm_id, tuple(scopes), since, self._soft_expiry(since, now), value)
         self._refresh_values[value.value] = (grant, value)
+        self._grants.append(grant)
+        self._families.setdefault((app.client_id, realm_id), []).append(grant)
         return self._issue(grant, now)
 
-    def refresh(self, value: str, *, now: float, parallel: bool = False) -> Issued:
+    def refresh(self, app: App, value: str, *, now: float, parallel: bool = False) -> Issued:
         """Tokens for a refresh token. `parallel` says that another refresh with it is at work.
 
         The same value comes back until the first refresh after 24 h (switch `rotateAlways`). A replaced value
@@ -163,9 +210,9 @@ class Authority:
         if found is None:
             raise self._invalid_grant("Incorrect or invalid refresh token")
         grant, entry = found
-        if grant.client_id != self.client.client_id:
-            raise self._invalid_grant("Incorrect Token type or clientID")
-        if grant.revoked or now >= min(grant.expires_at, self._hard_end(grant)):
+        if grant.client_id != app.client_id:
+            raise self._invalid_grant(_OTHER_CLIENT)
+        if not self.alive(grant, now):
             raise self._invalid_grant("Incorrect or invalid refresh token")
         if parallel and self._switches.on("parallelRefreshRevokes"):
             self._revoke(grant, access_too=self._switches.on("reuseKillsAccessTokens"))
@@ -177,27 +224,71 @@ class Authority:
         grant.expires_at = self._soft_expiry(grant.authorized_at, now)
         return self._issue(grant, now)
 
-    def revoke(self, token: str) -> None:
-        """End the connection by any of its tokens. Raises OAuthRefused for a token that is none."""
+    def revoke(self, app: App, token: str) -> None:
+        """End the connection by any of its tokens: what the app holds for that company, or that grant alone (switch
+        `revocationEnds`). Raises OAuthRefused for a token that is none of the app's."""
         found = self._refresh_values.get(token)
         access = self._access_tokens.get(token)
         grant = found[0] if found is not None else access.grant if access is not None else None
-        if grant is None or grant.revoked:
+        if grant is None or grant.revoked or grant.client_id != app.client_id:
             raise OAuthRefused("invalid_request", "Invalid token")
-        self._revoke(grant, access_too=True)
+        whole = self._switches.choice("revocationEnds") == "connection"
+        for each in self._families[app.client_id, grant.realm_id] if whole else [grant]:
+            if not each.revoked:
+                self._revoke(each, access_too=True)
 
     def access_token(self, value: str) -> AccessToken | None:
         """The access token of that value, dead or alive."""
         return self._access_tokens.get(value)
 
-    def realm_of(self, refresh_value: str) -> str | None:
-        """The company of a refresh token's grant, None for a value that is none."""
-        found = self._refresh_values.get(refresh_value)
-        return found[0].realm_id if found is not None else None
+    def realm_of(self, value: str) -> str | None:
+        """The company that a code or any token is for, None for a value that is neither."""
+        if value in self._refresh_values:
+            return self._refresh_values[value][0].realm_id
+        entry = self._codes.get(value) or self._access_tokens.get(value)
+        return entry.realm_id if entry is not None else None
 
     def grants(self) -> list[Grant]:
-        """Every grant ever given, oldest first, each once."""
-        return list({id(grant): grant for grant, _ in self._refresh_values.values()}.values())
+        """Every grant ever given, oldest first."""
+        return list(self._grants)
+
+    def connected(self, client_id: str, realm_id: str, now: float) -> bool:
+        """Whether that app holds a living grant for the company's books."""
+        family = self._families.get((client_id, realm_id), ())
+        return any(ACCOUNTING_SCOPE in grant.scopes and self.alive(grant, now) for grant in reversed(family))
+
+    # What happens to a grant at Intuit, without the app's doing
+
+    def alive(self, grant: Grant, now: float) -> bool:
+        """Whether a refresh with the grant's current value would succeed."""
+        return not grant.revoked and now < min(grant.expires_at, self.hard_end(grant))
+
+    def hard_end(self, grant: Grant) -> float:
+        """When the grant ends however often it is refreshed."""
+        return grant.authorized_at + self._switches.number("hardExpirySeconds")
+
+    def living_access_tokens(self, now: float) -> list[AccessToken]:
+        """Every access token that still opens something, oldest first."""
+        return [each for each in self._access_tokens.values() if not each.revoked and now < each.expires_at]
+
+    def end(self, grant: Grant) -> None:
+        """The person disconnects the app: every token of the grant is dead."""
+        self._revoke(grant, access_too=True)
+
+    def end_access_tokens(self, grant: Grant) -> None:
+        """The access tokens die before their time; the refresh token lives."""
+        for token in self._access_tokens.values():
+            if token.grant is grant:
+                token.revoked = True
+
+    def end_old_values(self, grant: Grant) -> None:
+        """Replaced refresh tokens are dead at once, whatever the grace."""
+        for entry in grant.past:
+            entry.replaced_at = float("-inf")
+
+    def rotate(self, grant: Grant, now: float) -> None:
+        """Replace the current refresh token, as if a refresh had done so and its answer were lost."""
+        self._rotate(grant, grant.current, now)
 
     # Parts
 
@@ -213,6 +304,7 @@ class Authority:
 
     def _rotate(self, grant: Grant, entry: RefreshValue, now: float) -> None:
         entry.replaced_at = now
+        grant.past.append(entry)
         grant.current = RefreshValue(self._new_refresh_value(), now)
         self._refresh_values[grant.current.value] = (grant, grant.current)
 
@@ -231,7 +323,7 @@ class Authority:
             refresh_token=grant.current.value,
             expires_in=lifetime,
             refresh_expires_in=int(grant.expires_at - now),
-            hard_expires_in=int(self._hard_end(grant) - now),
+            hard_expires_in=int(self.hard_end(grant) - now),
         )
 
     def _forget_old_tokens(self, now: float) -> None:
@@ -246,16 +338,11 @@ class Authority:
     def _revoke(self, grant: Grant, *, access_too: bool) -> None:
         grant.revoked = True
         if access_too:
-            for token in self._access_tokens.values():
-                if token.grant is grant:
-                    token.revoked = True
+            self.end_access_tokens(grant)
 
     def _soft_expiry(self, authorized_at: float, now: float) -> float:
         hard_end = authorized_at + self._switches.number("hardExpirySeconds")
         return min(now + self._switches.number("refreshTokenSeconds"), hard_end)
-
-    def _hard_end(self, grant: Grant) -> float:
-        return grant.authorized_at + self._switches.number("hardExpirySeconds")
 
     def _new_refresh_value(self) -> str:
         # Intuit's digits may be an epoch; drawn here, so that the same seed gives the same values at any time.

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
-from qbsync.simulator import headers, journal, jsoncodec, synthesis
+from qbsync.simulator import headers, identity, journal, jsoncodec, synthesis
+from qbsync.simulator.apps import App
 from qbsync.simulator.injection import NOTHING
-from qbsync.simulator.oauth import OAuthRefused
+from qbsync.simulator.limits import Caller
+from qbsync.simulator.oauth import Issued, OAuthRefused
 from qbsync.simulator.perform import Background, perform
 from qbsync.simulator.responses import TOKEN_JSON, Answer, Outcome, token_answer, token_error
 from qbsync.simulator.wire import Receive, Scope, Send, deliver, read_body
@@ -22,25 +24,10 @@ DISCOVERY_PATHS = frozenset(
     {"/.well-known/openid_configuration", "/.well-known/openid_sandbox_configuration"}
 )
 JWKS_PATH = "/op/v1/jwks"
+# The real one's name, not an address here: Intuit's clients for Node.js compare id_tokens with this text.
+ISSUER = "https://oauth.platform.intuit.com/op/v1"
 PATHS = frozenset({TOKEN_PATH, REVOKE_PATH, USERINFO_PATH})
 _HARD_EXPIRY_HEADER = "x-include-refresh-token-hard-expires-in"
-
-_PERSON = {
-    "sub": "1182d6ec-2a1f-4aa3-af3f-bb3b95db45af",
-    "email": "craig@example.com",
-    "emailVerified": True,
-    "givenName": "Craig",
-    "familyName": "Carlson",
-    "phoneNumber": "+1 6505550101",
-    "phoneNumberVerified": False,
-    "address": {
-        "streetAddress": "123 Sierra Way",
-        "locality": "San Pablo",
-        "region": "CA",
-        "postalCode": "87999",
-        "country": "US",
-    },
-}
 
 
 class OAuthEndpoints:
@@ -67,7 +54,10 @@ class OAuthEndpoints:
         await deliver(outcome, lambda answer: headers.for_token_answer(answer, tid=tid), scope, receive, send)
 
     async def _outcome(self, world: World, request: "_Request") -> Outcome:
-        effect = world.rules.effect_for(request.operation, request.realm_id(world), None) or NOTHING
+        realm_id, client_id = request.realm_id(world), request.client(from_form=True)[0]
+        if realm_id is not None and client_id is not None:
+            world.limits.note_elsewhere(Caller(realm_id, client_id), world.clock.timestamp())
+        effect = world.rules.effect_for(request.operation, realm_id, None) or NOTHING
         value = request.form.get("refresh_token", "") if request.operation == "refresh" else ""
         parallel = bool(value) and world.refreshing[value] > 0
         world.refreshing[value] += 1
@@ -106,19 +96,28 @@ class _Request:
         return "refresh" if self.form.get("grant_type") == "refresh_token" else "token"
 
     def realm_id(self, world: World) -> str | None:
-        """The company whose grant is being refreshed, for rules that match on it."""
-        return world.authority.realm_of(self.form.get("refresh_token", ""))
+        """The company it is about, for rules that match on it."""
+        if self.operation == "revoke":
+            return world.authority.realm_of(self.token_to_revoke())
+        if self.operation == "userinfo":
+            return world.authority.realm_of(self.bearer())
+        return world.authority.realm_of(self.form.get("refresh_token") or self.form.get("code", ""))
 
-    def client(self) -> tuple[str | None, str | None]:
+    def client(self, *, from_form: bool) -> tuple[str | None, str | None]:
         """Client id and secret: from the Basic header, else from the form (client_secret_post)."""
         scheme, _, encoded = self.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
-            return self.form.get("client_id"), self.form.get("client_secret")
+            return (self.form.get("client_id"), self.form.get("client_secret")) if from_form else (None, None)
         try:
             user, _, password = base64.b64decode(encoded.strip(), validate=True).decode().partition(":")
         except (binascii.Error, ValueError):
             return None, None
         return unquote_plus(user), unquote_plus(password)
+
+    def bearer(self) -> str:
+        """The token of a Bearer header; empty where there is none."""
+        scheme, _, value = self.headers.get("authorization", "").partition(" ")
+        return value.strip() if scheme.lower() == "bearer" else ""
 
     def token_to_revoke(self) -> str:
         """The token named in the body, JSON or form; empty where there is none."""
@@ -135,9 +134,9 @@ class _Request:
 
 
 def discovery_document(base_url: str) -> dict[str, Any]:
-    """The discovery document, pointing back at this server. Data scopes are not listed, as in the real one."""
+    """The discovery document; its addresses lead back to this server. Data scopes are not listed, as in real life."""
     return {
-        "issuer": f"{base_url}/op/v1",
+        "issuer": ISSUER,
         "authorization_endpoint": f"{base_url}{AUTHORIZE_PATH}",
         "token_endpoint": f"{base_url}{TOKEN_PATH}",
         "userinfo_endpoint": f"{base_url}{USERINFO_PATH}",
@@ -158,30 +157,40 @@ def _carry_out(world: World, request: _Request, *, parallel: bool) -> Answer:
             return _userinfo(world, request)
         if request.method != "POST":
             return token_error(405, "invalid_request")
-        world.authority.check_client(*request.client())
+        keys = request.client(from_form=world.switches.on("clientSecretPost"))
+        app = world.authority.check_client(*keys)
         if request.operation == "revoke":
-            return _revoke(world, request)
-        return _tokens(world, request, parallel=parallel)
+            return _revoke(world, request, app)
+        return _tokens(world, request, app, parallel=parallel)
     except OAuthRefused as refusal:
         return token_error(refusal.status, refusal.error, refusal.description)
 
 
-def _tokens(world: World, request: _Request, *, parallel: bool) -> Answer:
+def _tokens(world: World, request: _Request, app: App, *, parallel: bool) -> Answer:
     grant_type = request.form.get("grant_type")
     if not grant_type:
         raise OAuthRefused("invalid_request")
     now = world.clock.timestamp()
     if grant_type == "refresh_token":
-        issued = world.authority.refresh(_needed(request, "refresh_token"), now=now, parallel=parallel)
+        value = _needed(request, "refresh_token")
+        issued = world.authority.refresh(app, value, now=now, parallel=parallel)
         world.counters.refreshes += 1
     elif grant_type == "authorization_code":
-        code = _needed(request, "code")
-        issued = world.authority.exchange(code=code, redirect_uri=request.form.get("redirect_uri"), now=now)
+        # A code_verifier is not looked at: Intuit has no PKCE.
+        code, redirect_uri = _needed(request, "code"), request.form.get("redirect_uri")
+        issued = world.authority.exchange(app, code=code, redirect_uri=redirect_uri, now=now)
     else:
         raise OAuthRefused("unsupported_grant_type")
     world.counters.tokens_issued += 1
     with_hard_expiry = request.headers.get(_HARD_EXPIRY_HEADER, "").lower() == "true"
-    return token_answer(issued.document(with_hard_expiry=with_hard_expiry))
+    id_token = _id_token(world, issued, now)
+    return token_answer(issued.document(with_hard_expiry=with_hard_expiry, id_token=id_token))
+
+
+def _id_token(world: World, issued: Issued, now: float) -> str | None:
+    if "openid" not in issued.grant.scopes:
+        return None
+    return world.signer.id_token(issued.grant, issuer=ISSUER, now=now)
 
 
 def _needed(request: _Request, name: str) -> str:
@@ -191,17 +200,21 @@ def _needed(request: _Request, name: str) -> str:
     return value
 
 
-def _revoke(world: World, request: _Request) -> Answer:
+def _revoke(world: World, request: _Request, app: App) -> Answer:
     token = request.token_to_revoke()
     if not token:
         raise OAuthRefused("invalid_request")
-    world.authority.revoke(token)
-    return Answer(200, b"", TOKEN_JSON)
+    world.authority.revoke(app, token)
+    told = world.switches.choice("revokeAnswer") == "statuscode"
+    return Answer(200, jsoncodec.dump({"statuscode": "200"}) if told else b"", TOKEN_JSON)
 
 
 def _userinfo(world: World, request: _Request) -> Answer:
-    scheme, _, value = request.headers.get("authorization", "").partition(" ")
-    token = world.authority.access_token(value.strip()) if scheme.lower() == "bearer" else None
+    token = world.authority.access_token(request.bearer())
     if token is None or token.revoked or world.clock.timestamp() >= token.expires_at:
         raise OAuthRefused("invalid_token", status=401)
-    return Answer(200, jsoncodec.dump(_PERSON), TOKEN_JSON)
+    if not world.switches.on("scopesEnforced"):
+        return Answer(200, jsoncodec.dump(identity.userinfo(None)), TOKEN_JSON)
+    if "openid" not in token.scopes:
+        raise OAuthRefused("insufficient_scope", status=403)
+    return Answer(200, jsoncodec.dump(identity.userinfo(token.scopes)), TOKEN_JSON)

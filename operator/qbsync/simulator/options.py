@@ -7,6 +7,9 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
+from qbsync.simulator.webhooks.endpoints import url_problem
+from qbsync.simulator.webhooks.events import Format
+
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>ms|s|m|h)?")
 _UNITS = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0, "h": 3600.0}
 
@@ -33,7 +36,9 @@ class SimulatorOptions:
     """Everything that can be chosen before the start.
 
     `latency` None leaves it to the profile; `server_timeout` bounds late commits and slow answers, as
-    QuickBooks' own 120 s do; `control_token` is mandatory when `host` is not a loopback address.
+    QuickBooks' own 120 s do; `control_token` is mandatory when `host` is not a loopback address. The first app
+    hears of changes at `webhook_url`, signed with the verifier token (one from the seed by default), in the format
+    `cloudevents` or `legacy`.
     """
 
     port: int = 8480
@@ -45,6 +50,9 @@ class SimulatorOptions:
     server_timeout: timedelta = timedelta(seconds=120)
     json: bool = False
     control_token: str | None = None
+    webhook_url: str | None = None
+    webhook_verifier_token: str | None = None
+    webhook_format: str = "cloudevents"
 
     @property
     def on_loopback(self) -> bool:
@@ -64,6 +72,10 @@ class SimulatorOptions:
             )
         if self.server_timeout <= timedelta():
             return "--server-timeout must be more than nothing"
+        if self.webhook_url is not None and url_problem(self.webhook_url) is not None:
+            return f"--webhook-url {self.webhook_url} {url_problem(self.webhook_url)}"
+        if self.webhook_format not in set(Format):
+            return f"--webhook-format is {' or '.join(Format)}, not {self.webhook_format}"
         return None
 
 

@@ -1,11 +1,13 @@
 """QuickBooks writes its times with the Pacific offset."""
 
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 
 
+@lru_cache(maxsize=64)
 def stamp(moment: datetime) -> str:
     """A time as in MetaData: whole seconds and offset."""
     return moment.astimezone(PACIFIC).isoformat(timespec="seconds")

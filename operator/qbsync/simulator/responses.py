@@ -1,14 +1,15 @@
 """What goes back: answers, and the two ways in which no answer does."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from qbsync.simulator import jsoncodec
+from qbsync.simulator import faults, jsoncodec
 from qbsync.simulator.faults import FaultError, Refusal
 from qbsync.simulator.pacific import envelope_time
 
 JSON = "application/json"
+XML = "application/xml"
 SERVICE_JSON = "application/json;charset=utf-8"
 TOKEN_JSON = "application/json;charset=UTF-8"  # noqa: S105
 HTML = "text/html;charset=utf-8"
@@ -51,6 +52,12 @@ def service_answer(envelope: bytes) -> Answer:
     return Answer(200, envelope, SERVICE_JSON, from_service=True)
 
 
+def pdf_answer(content: bytes) -> Answer:
+    """A 200 with a document in it."""
+    length = ("content-length", str(len(content)))
+    return Answer(200, content, "application/pdf", (length,), from_service=True)
+
+
 def envelope(name: str, body: bytes, now: datetime) -> bytes:
     """`{"Invoice":{…},"time":"…"}` from a body that already is JSON."""
     return b'{"%b":%b,"time":"%b"}' % (name.encode(), body, envelope_time(now).encode())
@@ -58,15 +65,21 @@ def envelope(name: str, body: bytes, now: datetime) -> bytes:
 
 def refused(refusal: Refusal, now: datetime, *, lower_case: bool = False) -> Answer:
     """A fault of the service, in its own shape or, on request, in the gateway's."""
-    code = refusal.errors[0].code if refusal.errors else None
     if lower_case:
-        return _gateway_body(refusal.status, refusal.fault_type, refusal.errors, now)
-    document: dict[str, Any] = {
-        "Fault": {"Error": [_service_error(error) for error in refusal.errors], "type": refusal.fault_type}
-    }
+        return _gateway_body(refusal, now)
+    document: dict[str, Any] = {"Fault": fault_document(refusal)}
     if refusal.timed:
         document["time"] = envelope_time(now)
-    return Answer(refusal.status, jsoncodec.dump(document), JSON, code=code)
+    return Answer(refusal.status, jsoncodec.dump(document), JSON, code=_code(refusal))
+
+
+def fault_document(refusal: Refusal) -> dict[str, Any]:
+    """The content of `Fault`."""
+    return {"Error": [_service_error(error) for error in refusal.errors], "type": refusal.fault_type}
+
+
+def _code(refusal: Refusal) -> str | None:
+    return refusal.errors[0].code if refusal.errors else None
 
 
 def _service_error(error: FaultError) -> dict[str, Any]:
@@ -81,40 +94,32 @@ def _service_error(error: FaultError) -> dict[str, Any]:
 
 def unauthorized(detail: str | None, now: datetime, *, message: str = "AuthenticationFailed") -> Answer:
     """401/3200 of the gateway. The real one quotes the access token in `detail`, so this one does."""
-    error = FaultError("3200", f"message={message}; errorCode=003200; statusCode=401", detail)
-    answer = _gateway_body(401, "AUTHENTICATION", (error,), now)
     challenge = ("www-authenticate", 'Bearer realm="Intuit", error="invalid_token"')
-    return Answer(401, answer.body, JSON, (challenge,), code="3200")
+    return replace(
+        _gateway_body(faults.authentication_failed(detail, message=message), now), headers=(challenge,)
+    )
 
 
 def wrong_realm(now: datetime) -> Answer:
     """403/3100: this token is not for this company."""
-    message = "message=ApplicationAuthorizationFailed; errorCode=003100; statusCode=403"
-    return _gateway_body(403, "SERVICE", (FaultError("3100", message),), now)
+    return _gateway_body(faults.authorization_failed(), now)
 
 
 def throttled(now: datetime, *, service_shape: bool = False) -> Answer:
     """429/3001: limits and an exhausted read quota answer alike, without Retry-After."""
-    error = FaultError(
-        "3001",
-        "message=ThrottleExceeded; errorCode=003001; statusCode=429",
-        "The request limit was reached.  Try again later",
-    )
-    if service_shape:
-        return refused(Refusal(error, status=429, fault_type="SERVICE"), now)
-    return _gateway_body(429, "SERVICE", (error,), now)
+    return refused(faults.throttle_exceeded(), now, lower_case=not service_shape)
 
 
-def _gateway_body(status: int, fault_type: str, errors: Any, now: datetime) -> Answer:
+def _gateway_body(refusal: Refusal, now: datetime) -> Answer:
     document: dict[str, Any] = {
         "warnings": None,
         "intuitObject": None,
         "fault": {
             "error": [
                 {"message": e.message, "detail": e.detail, "code": e.code, "element": e.element}
-                for e in errors
+                for e in refusal.errors
             ],
-            "type": fault_type,
+            "type": refusal.fault_type,
         },
         "report": None,
         "queryResponse": None,
@@ -126,10 +131,11 @@ def _gateway_body(status: int, fault_type: str, errors: Any, now: datetime) -> A
         "status": None,
         "cdcresponse": [],
     }
-    return Answer(status, jsoncodec.dump(document), JSON, code=errors[0].code if errors else None)
+    return Answer(refusal.status, jsoncodec.dump(document), JSON, code=_code(refusal))
 
 
 _PHRASES = {
+    413: "Request Entity Too Large",
     500: "Internal Server Error",
     502: "Bad Gateway",
     503: "Service Temporarily Unavailable",

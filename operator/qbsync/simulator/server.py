@@ -13,8 +13,8 @@ import uvicorn
 
 from qbsync.simulator import jsoncodec
 from qbsync.simulator.app import Simulator
+from qbsync.simulator.apps import ACCOUNTING_SCOPE
 from qbsync.simulator.control import PREFIX as DOOR_PREFIX
-from qbsync.simulator.oauth import ACCOUNTING_SCOPE
 from qbsync.simulator.oauth_http import AUTHORIZE_PATH, TOKEN_PATH
 from qbsync.simulator.options import Profile, SimulatorOptions, is_loopback
 from qbsync.simulator.profiles import OVERRIDES
@@ -150,6 +150,7 @@ def _introduction(simulator: Simulator, base_url: str) -> str:
     guarded = "" if is_loopback(simulator.options.host) else "  (wants Authorization: Bearer <control token>)"
     return (
         f"QuickBooks simulator, profile {simulator.options.profile}, seed {simulator.options.seed}\n\n"
+        f"  page            {base_url}/\n"
         f"  API base URL    {base_url}\n"
         f"  token URL       {base_url}{TOKEN_PATH}\n"
         f"  discovery       {base_url}/.well-known/openid_sandbox_configuration\n"

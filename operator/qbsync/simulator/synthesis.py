@@ -10,21 +10,13 @@ from qbsync.simulator.faults import FaultError, Refusal
 from qbsync.simulator.injection import Effect
 from qbsync.simulator.responses import JSON, Answer
 
-_CLOSED = (
-    "The account period has closed and the account books cannot be updated through the QBO Services API. "
-    "Please use the QBO website to make these changes."
-)
 _NO_ACCESS = "AuthorizationFailure: -11014-You do not have access to use QuickBooks Online Plus."
-_WAIT = (
-    "An unexpected error occurred while accessing or saving your data. Please wait a few minutes and try again. "
-    "If the problem persists, contact customer support."
-)
-
 _CATALOGUE: Mapping[str, Callable[[], Refusal]] = {
     "120": lambda: Refusal(
         FaultError("120", "Authorization Failure", _NO_ACCESS), status=401, fault_type="AuthorizationFault"
     ),
     "500": lambda: faults.unsupported_operation("requested"),
+    "1040": lambda: faults.batch_too_large(30, 31),
     "600": faults.duplicate_request,
     "610": faults.object_not_found,
     "2010": lambda: faults.unknown_property("Invoice", "BadJson", ("DocNumber", "Line")),
@@ -36,20 +28,16 @@ _CATALOGUE: Mapping[str, Callable[[], Refusal]] = {
     "4000": lambda: faults.query_unparsable('Encountered "<EOF>" at line 1, column 1.'),
     "4001": lambda: faults.query_invalid("Property NoSuchField not found for Entity Invoice"),
     "5010": lambda: faults.stale_object("Invoice"),
-    "6000": lambda: Refusal(
-        FaultError(
-            "6000", "A business validation error has occurred while processing your request", _WAIT, ""
-        )
-    ),
+    "6000": faults.try_later,
     "6070": lambda: faults.amount_mismatch(Decimal("1861.07")),
     "6140": lambda: faults.duplicate_number("1001", None),
-    "6190": lambda: Refusal(
-        FaultError("6190", "Subscription period has ended or canceled", "Subscription period has ended", "")
-    ),
-    "6210": lambda: Refusal(FaultError("6210", "Account Period Closed", _CLOSED, "")),
+    "6190": faults.subscription_ended,
+    "6210": faults.period_closed,
     "6240": faults.duplicate_name,
+    "6540": faults.deposited,
     "10000": faults.system_failure,
 }
+_GATEWAY_CODES: Mapping[str, int] = {"3200": 401, "3100": 403, "3001": 429}
 
 
 def api_answer(effect: Effect, now: datetime, access_token: str) -> Answer:
@@ -108,12 +96,35 @@ def _fault(effect: Effect, now: datetime, access_token: str) -> Answer:
     description = effect.fault
     if isinstance(description, Mapping) and ("Fault" in description or "fault" in description):
         return Answer(effect.status or 400, jsoncodec.dump(dict(description)), JSON)
-    fields = _lower_keys(description) if isinstance(description, Mapping) else {"code": description}
-    code = str(fields.get("code", "6000"))
+    fields = _fields(description)
     if set(fields) <= {"code"} and effect.status is None:
-        gateway = {"3200": 401, "3100": 403, "3001": 429}.get(code)
+        gateway = _GATEWAY_CODES.get(str(fields.get("code")))
         if gateway is not None:
             return _by_status(gateway, now, access_token)
+    if fields == {"code": "3100"} and effect.status == 500:
+        return responses.refused(faults.gateway_failure(), now, lower_case=True)
+    return responses.refused(_described(fields, effect.status), now, lower_case=effect.lower_case)
+
+
+def item_refusal(effect: Effect, access_token: str) -> Refusal:
+    """The fault that a rule puts in the place of one item of a batch, inside a 200."""
+    fields = _fields(effect.fault) if effect.fault is not None else {}
+    status = effect.status or _GATEWAY_CODES.get(str(fields.get("code"))) or 0
+    gateway = {
+        401: lambda: faults.authentication_failed(f"Token expired: {access_token}"),
+        403: faults.authorization_failed,
+        429: faults.throttle_exceeded,
+    }.get(status)
+    if gateway is not None and set(fields) <= {"code"}:
+        return gateway()
+    if fields:
+        return _described(fields, None)
+    return faults.system_failure(status) if status >= 500 else faults.try_later()
+
+
+def _described(fields: Mapping[str, Any], status: int | None) -> Refusal:
+    """The fault of a code with its usual words, or with those given."""
+    code = str(fields.get("code", "6000"))
     usual = _CATALOGUE.get(code, faults.system_failure)()
     error = FaultError(
         code,
@@ -121,9 +132,12 @@ def _fault(effect: Effect, now: datetime, access_token: str) -> Answer:
         str(fields.get("detail", usual.errors[0].detail)),
         fields.get("element", usual.errors[0].element),
     )
-    status = effect.status or (usual.status if code in _CATALOGUE else 400)
-    refusal = Refusal(error, status=status, fault_type=str(fields.get("type", usual.fault_type)))
-    return responses.refused(refusal, now, lower_case=effect.lower_case)
+    status = status or (usual.status if code in _CATALOGUE else 400)
+    return Refusal(error, status=status, fault_type=str(fields.get("type", usual.fault_type)))
+
+
+def _fields(description: Any) -> Mapping[str, Any]:
+    return _lower_keys(description) if isinstance(description, Mapping) else {"code": description}
 
 
 def _lower_keys(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -188,13 +188,22 @@ def test_an_old_access_token_works_on_after_a_refresh(books: Books, bare: httpx2
         ("GET", "customer", "500"),
         ("PUT", "customer/1", "500"),
         ("DELETE", "invoice/101", "500"),
-        ("POST", "vendor", "500"),
-        ("POST", "batch", "500"),
-        ("GET", "cdc?entities=Invoice", "500"),
-        ("GET", "invoice/101/pdf", "500"),
-        ("POST", "invoice/101/send", "500"),
-        ("POST", "invoice?operation=delete", "500"),
-        ("POST", "invoice?operation=void", "500"),
+        ("PATCH", "invoice/101", "500"),
+        ("POST", "Invoice", "500"),
+        ("POST", "customer/1", "500"),
+        ("POST", "cdc", "500"),
+        ("GET", "batch", "500"),
+        ("GET", "invoice/101/send", "500"),
+        ("POST", "invoice/101/pdf", "500"),
+        ("GET", "customer/1/pdf", "500"),
+        ("POST", "customer/1/send", "500"),
+        ("POST", "invoice?operation=erase", "500"),
+        ("POST", "payment?operation=void", "500"),
+        ("POST", "preferences?operation=delete", "500"),
+        ("GET", "invoice/99999/pdf", "610"),
+        ("POST", "invoice?operation=delete", "5010"),
+        ("POST", "invoice?operation=void", "5010"),
+        ("POST", "invoice?operation=update", "5010"),
         ("GET", "customer/1.5", "2030"),
         ("GET", "customer/abc", "2030"),
         ("GET", "customer/" + "9" * 30, "2030"),
@@ -224,22 +233,12 @@ def test_each_nonsense_has_its_fault(books: Books, method: str, path: str, code:
         b'{"Line":' + b"[" * 50000,
         b'{"Line":1e999999999}',
         b'"x"',
-        b"x" * 9_000_000,
     ],
 )
 def test_a_body_that_is_none(books: Books, body: bytes) -> None:
     response = books.client.post("invoice", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 400
     assert response.json()["Fault"]["Error"][0]["code"] in {"2010", "2020"}
-
-
-def test_an_update_is_not_played_yet_and_changes_nothing(books: Books) -> None:
-    made = books.create("Invoice", minimal_invoice(PrivateNote="as it was"))
-    refused = books.refused(
-        "Invoice", {"Id": made["Id"], "SyncToken": "0", "sparse": True, "PrivateNote": "new"}
-    )
-    assert refused["code"] == "500"
-    assert books.read("Invoice", made["Id"]) == made
 
 
 # Queries over HTTP
@@ -322,7 +321,9 @@ def test_an_empty_requestid_is_none(books: Books) -> None:
 
 
 def test_a_requestid_has_fifty_characters_at_most(books: Books) -> None:
-    assert books.refused("Invoice", minimal_invoice(), requestid="x" * 51)["code"] == "2050"
+    refused = books.refused("Invoice", minimal_invoice(), requestid="x" * 51)
+    assert refused["code"] == "6000"
+    assert "more than 50 characters in the request_id field" in refused["Detail"]
     assert books.create("Invoice", minimal_invoice(), requestid="x" * 50)
 
 

@@ -224,7 +224,7 @@ def test_a_control_token_is_wanted_where_there_is_one() -> None:
         assert web.get(f"{DOOR}/state", headers=right).status_code == 200
         assert (
             web.get("/.well-known/openid_configuration", headers=right)
-            .json()["issuer"]
+            .json()["token_endpoint"]
             .startswith("http://simulator.example:8480/")
         )
     guarded.stop()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -184,6 +185,100 @@ def test_a_reset_of_the_simulator_takes_late_commits_with_it(books: Books) -> No
     assert made(books) == 0
 
 
+def test_an_outage_speaks_with_the_gateway_s_voice(books: Books) -> None:
+    books.door.fault(CREATE, {"fault": "3100", "status": 500})
+    response = create(books)
+    error = response.json()["fault"]["error"][0]
+    assert (response.status_code, error["code"]) == (500, "3100")
+    assert error["message"] == "message=InternalServerError; errorCode=003100; statusCode=500"
+
+
+WRITES: list[tuple[str, str, Any]] = [
+    ("update", "invoice", {"sparse": True, "PrivateNote": "after"}),
+    ("void", "invoice?operation=void", {}),
+    ("delete", "invoice?operation=delete", {}),
+    ("send", "invoice/{}/send?sendTo=a@example.org", None),
+]
+
+
+@pytest.mark.parametrize("write", WRITES, ids=lambda write: write[0])
+@pytest.mark.parametrize(
+    ("effect", "status"),
+    [
+        ({"status": 429}, 429),
+        ({"status": 429, "commit": True}, 429),
+        ({"status": 503, "html": True, "commit": True}, 503),
+        ({"drop": "before"}, None),
+        ({"drop": "after"}, None),
+        ({"commitAfterSeconds": 0.05}, 504),
+    ],
+)
+def test_every_write_can_be_lost_before_and_after(
+    books: Books, write: tuple[str, str, Any], effect: dict[str, Any], status: int | None
+) -> None:
+    operation, path, body = write
+    identifier = books.create("Invoice", minimal_invoice())["Id"]
+
+    def seen() -> str:
+        return books.client.get(f"invoice/{identifier}").text.partition(',"time"')[0]
+
+    before = seen()
+    books.door.fault({"operation": operation, "entity": "Invoice"}, effect)
+    content = None if body is None else {**body, "Id": identifier, "SyncToken": "0"}
+    try:
+        assert books.client.post(path.format(identifier), json=content).status_code == status
+    except httpx2.TransportError:
+        assert status is None
+    if effect.get("commit") or effect.get("drop") == "after" or "commitAfterSeconds" in effect:
+        _until(lambda: seen() != before)
+    else:
+        assert seen() == before
+
+
+@pytest.mark.parametrize(
+    "path", ["invoice/103/pdf", "cdc?entities=Invoice&changedSince=2026-11-01", "preferences"]
+)
+def test_every_read_can_be_lost(books: Books, path: str) -> None:
+    operation = {"i": "pdf", "c": "cdc", "p": "read"}[path[0]]
+    for effect in ({"drop": "after"}, {"truncated": True}):
+        books.door.fault({"operation": operation}, effect)
+        with pytest.raises(httpx2.TransportError):
+            books.client.get(path)
+    books.door.fault({"operation": operation}, {"status": 502})
+    assert books.client.get(path).status_code == 502
+    assert books.client.get(path).status_code == 200
+
+
+def test_two_minutes_pass_by_the_door_s_clock() -> None:
+    simulator = ThreadedSimulator(SimulatorOptions(profile=Profile.UNLIMITED, latency=NO_LATENCY))
+    books = Books(simulator)
+    books.door.fault(CREATE, {"delaySeconds": 3600})
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(create, books)
+        _until(lambda: bool(books.door.requests("create")))
+        books.door.advance(119)
+        assert made(books) == 0
+        books.door.advance(1)
+        assert answer.result(timeout=10).status_code == 504
+    assert made(books) == 1
+    books.close()
+    simulator.stop()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"match": {"inBatch": True}, "effect": {"drop": "after"}},
+        {"match": {"inBatch": "yes"}, "effect": {"status": 500}},
+        {"effect": {"commitItems": "two"}},
+        {"effect": {"commitItems": -1}},
+    ],
+)
+def test_a_rule_about_batches_that_cannot_be(books: Books, rule: dict[str, Any]) -> None:
+    with httpx2.Client(base_url=books.door.base_url, trust_env=False) as client:
+        assert client.post("/_simulator/faults", json=rule).status_code == 400
+
+
 def test_an_unadmitted_call_uses_up_no_rule(books: Books) -> None:
     books.door.fault(CREATE, {"status": 500})
     books.client.post("invoice", json=minimal_invoice(), headers={"authorization": "Bearer " + "x" * 40})
@@ -225,6 +320,31 @@ def test_hostile_weather_loses_and_delays_answers_but_never_a_token(
         auth = (grant["client_id"], grant["client_secret"])
         answers = [client.post("/oauth2/v1/tokens/bearer", data=form, auth=auth) for _ in range(100)]
     assert {answer.status_code for answer in answers} == {200}
+    books.close()
+
+
+def test_hostile_weather_is_over_every_operation(hostile_simulator: ThreadedSimulator) -> None:
+    hostile_simulator.reset()
+    hostile_simulator.switch(limitPerSecond=0, limitPerMinute=0, limitAllPerMinute=0, limitBatches=0)
+    hostile_simulator.switch(lostAnswers=0.2, gatewayErrors=0.2)
+    books = Books(hostile_simulator)
+    batch = {"BatchItemRequest": [{"bId": "1", "Query": "SELECT count(*) FROM Item"}]}
+    calls: dict[str, tuple[str, str, Any]] = {
+        "update": ("POST", "invoice", {"Id": "103", "SyncToken": "0", "sparse": True}),
+        "pdf": ("GET", "invoice/103/pdf", None),
+        "cdc": ("GET", "cdc?entities=Invoice&changedSince=2026-11-01", None),
+        "batch": ("POST", "batch", batch),
+    }
+    for operation, (method, path, body) in calls.items():
+        seen = set()
+        for _ in range(60):
+            try:
+                response = books.client.request(method, path, json=body)
+                seen.add("answered" if response.status_code in {200, 400} else str(response.status_code))
+            except httpx2.TransportError:
+                seen.add("lost")
+        assert {"answered", "lost", "503"} <= seen, operation
+    assert books.door.counters()["internalErrors"] == 0
     books.close()
 
 

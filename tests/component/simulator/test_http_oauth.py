@@ -3,9 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 import pytest
@@ -35,40 +33,28 @@ def refresh(
     )
 
 
-class Form(HTMLParser):
-    """The fields of the one form of a page, and its buttons."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.action = ""
-        self.fields: dict[str, str] = {}
-        self.options: list[str] = []
-        self.buttons: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = {name: value or "" for name, value in attrs}
-        if tag == "form":
-            self.action = values["action"]
-        elif tag == "input":
-            self.fields[values["name"]] = values["value"]
-        elif tag == "option":
-            self.options.append(values["value"])
-        elif tag == "button":
-            self.buttons.append(values["value"])
-
-
 @pytest.mark.parametrize("name", ["openid_configuration", "openid_sandbox_configuration"])
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_discovery_points_back_here(
     web: httpx2.Client, simulator: ThreadedSimulator, name: str, slash: str
 ) -> None:
-    document = web.get(f"/.well-known/{name}{slash}").json()
-    assert document["authorization_endpoint"] == f"{simulator.base_url}/connect/oauth2"
-    assert document["token_endpoint"] == f"{simulator.base_url}{TOKEN}"
-    assert document["revocation_endpoint"] == f"{simulator.base_url}{REVOKE}"
-    assert document["userinfo_endpoint"] == f"{simulator.base_url}/v1/openid_connect/userinfo"
-    assert document["response_types_supported"] == ["code"]
+    response = web.get(f"/.well-known/{name}{slash}")
+    assert "intuit_tid" in response.headers
+    base = simulator.base_url
+    assert response.json() == {
+        "issuer": "https://oauth.platform.intuit.com/op/v1",
+        "authorization_endpoint": f"{base}/connect/oauth2",
+        "token_endpoint": f"{base}{TOKEN}",
+        "userinfo_endpoint": f"{base}/v1/openid_connect/userinfo",
+        "revocation_endpoint": f"{base}{REVOKE}",
+        "jwks_uri": f"{base}/op/v1/jwks",
+        "response_types_supported": ["code"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": ["openid", "email", "profile", "address", "phone"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+        "claims_supported": ["aud", "exp", "iat", "iss", "realmid", "sub"],
+    }
 
 
 def test_a_refresh_answers_as_intuit_does(web: httpx2.Client, simulator: ThreadedSimulator) -> None:
@@ -104,10 +90,15 @@ def test_a_day_later_the_value_changes_and_the_old_one_costs_the_grant(
     assert refresh(web, grant, new["refresh_token"]).json()["error"] == "invalid_grant"
 
 
-def test_credentials_in_the_form_do_too(web: httpx2.Client, simulator: ThreadedSimulator) -> None:
+@pytest.mark.parametrize(("allowed", "status"), [(True, 200), (False, 401)])
+def test_credentials_in_the_form_do_too_where_they_may(
+    web: httpx2.Client, simulator: ThreadedSimulator, status: int, *, allowed: bool
+) -> None:
+    simulator.switch(clientSecretPost=allowed)
     grant = simulator.tokens()
     form = {name: grant[name] for name in ("client_id", "client_secret", "refresh_token")}
-    assert web.post(TOKEN, data={"grant_type": "refresh_token", **form}).status_code == 200
+    assert web.post(TOKEN, data={"grant_type": "refresh_token", **form}).status_code == status
+    assert refresh(web, grant).status_code == 200
 
 
 @pytest.mark.parametrize("auth", [None, ("nobody", "nothing"), "Basic !!!", "Bearer x"])
@@ -171,104 +162,28 @@ def test_revoking_ends_both_tokens(
     assert web.post(REVOKE, json=body).status_code == 401
 
 
-def test_userinfo(web: httpx2.Client, simulator: ThreadedSimulator) -> None:
-    path = "/v1/openid_connect/userinfo"
-    token = simulator.tokens()["access_token"]
-    assert web.get(path, headers={"authorization": f"Bearer {token}"}).json()["givenName"] == "Craig"
-    assert web.get(path).status_code == 401
+@pytest.mark.parametrize(("ends", "status"), [("connection", 400), ("grant", 200)])
+def test_a_revocation_ends_what_the_app_holds_for_that_company_or_one_grant(
+    web: httpx2.Client, simulator: ThreadedSimulator, ends: str, status: int
+) -> None:
+    simulator.switch(revocationEnds=ends)
+    first, second, elsewhere = simulator.tokens(), simulator.tokens(), simulator.tokens(simulator.realm())
+    auth = (first["client_id"], first["client_secret"])
+    assert web.post(REVOKE, auth=auth, json={"token": first["access_token"]}).status_code == 200
+    assert refresh(web, first).status_code == 400
+    assert refresh(web, second).status_code == status
+    assert refresh(web, elsewhere).status_code == 200
 
 
-# The consent page
-
-
-def authorize(simulator: ThreadedSimulator, **changes: str | None) -> dict[str, str]:
-    asked = {
-        "client_id": simulator.ready["client_id"],
-        "response_type": "code",
-        "scope": "com.intuit.quickbooks.accounting openid",
-        "redirect_uri": CALLBACK,
-        "state": "s-1 & <b>",
-        **changes,
-    }
-    return {name: value for name, value in asked.items() if value is not None}
-
-
-def decide(web: httpx2.Client, form: Form, decision: str, **fields: str) -> dict[str, list[str]]:
-    response = web.post(form.action, data={**form.fields, "decision": decision, **fields})
-    assert response.status_code == 302, response.text
-    target = response.headers["location"]
-    assert target.startswith(CALLBACK + "?")
-    return parse_qs(urlsplit(target).query)
-
-
-def test_approve_gives_a_code_that_becomes_tokens(web: httpx2.Client, simulator: ThreadedSimulator) -> None:
-    second = simulator.realm("9130350000000001")
-    page = web.get("/connect/oauth2", params=authorize(simulator))
-    assert page.headers["content-type"] == "text/html; charset=utf-8"
-    assert page.headers["x-frame-options"] == "DENY"
-    form = Form(page.text)
-    assert form.buttons == ["approve", "deny"]
-    assert form.options == [simulator.realm_id, second]
-    answer = decide(web, form, "approve", realmId=second)
-    assert answer["state"] == ["s-1 & <b>"]
-    assert answer["realmId"] == [second]
-    grant = {**simulator.ready, "realm_id": second}
-    exchange = {"grant_type": "authorization_code", "code": answer["code"][0], "redirect_uri": CALLBACK}
+@pytest.mark.parametrize("told", [False, True])
+def test_a_revocation_is_answered_with_nothing_or_next_to_nothing(
+    web: httpx2.Client, simulator: ThreadedSimulator, *, told: bool
+) -> None:
+    simulator.switch(revokeAnswer="statuscode" if told else "empty")
+    grant = simulator.tokens()
     auth = (grant["client_id"], grant["client_secret"])
-    assert web.post(TOKEN, data={**exchange, "redirect_uri": CALLBACK + "x"}, auth=auth).status_code == 400
-    tokens = web.post(TOKEN, data=exchange, auth=auth).json()
-    headers = {"authorization": f"Bearer {tokens['access_token']}"}
-    assert web.get(f"/v3/company/{second}/companyinfo/{second}", headers=headers).status_code == 200
-    assert web.post(TOKEN, data=exchange, auth=auth).json()["error"] == "invalid_grant"
-    assert web.get(f"/v3/company/{second}/companyinfo/{second}", headers=headers).status_code == 401
-    assert simulator.counters()["requests"]["token"] == 3
-
-
-def test_deny_says_so(web: httpx2.Client, simulator: ThreadedSimulator) -> None:
-    form = Form(web.get("/connect/oauth2", params=authorize(simulator)).text)
-    answer = decide(web, form, "deny")
-    assert answer == {"error": ["access_denied"], "state": ["s-1 & <b>"]}
-
-
-def test_a_page_decides_once_and_only_for_the_one_it_was_shown_to(
-    web: httpx2.Client, simulator: ThreadedSimulator
-) -> None:
-    form = Form(web.get("/connect/oauth2", params=authorize(simulator)).text)
-    forged = web.post(form.action, data={"page": "0" * 32, "decision": "approve"})
-    assert forged.status_code == 400
-    foreign = web.post(
-        form.action, data={**form.fields, "decision": "approve"}, headers={"origin": "http://evil.example"}
-    )
-    assert foreign.status_code == 403
-    decide(web, form, "approve")
-    assert web.post(form.action, data={**form.fields, "decision": "approve"}).status_code == 400
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"client_id": "someone else"},
-        {"client_id": None},
-        {"response_type": "token"},
-        {"scope": None},
-        {"state": None},
-        {"redirect_uri": "javascript:alert(1)"},
-        {"redirect_uri": "http://localhost/cb?next=1"},
-        {"redirect_uri": "http://[broken"},
-        {"redirect_uri": None},
-    ],
-)
-def test_requests_that_are_not_even_shown(
-    web: httpx2.Client, simulator: ThreadedSimulator, changes: dict[str, str | None]
-) -> None:
-    page = web.get("/connect/oauth2", params=authorize(simulator, **changes))
-    assert page.status_code == 400
-    assert "approve" not in page.text
-
-
-def test_what_is_shown_is_escaped(web: httpx2.Client, simulator: ThreadedSimulator) -> None:
-    page = web.get("/connect/oauth2", params=authorize(simulator, scope="<script>alert(1)</script>"))
-    assert "<script>" not in page.text
+    response = web.post(REVOKE, auth=auth, json={"token": grant["refresh_token"]})
+    assert (response.status_code, response.content) == (200, b'{"statuscode":"200"}' if told else b"")
 
 
 # Faults of the token endpoint
@@ -315,6 +230,109 @@ async def test_two_at_once_with_one_value_where_that_is_an_alarm(simulator: Thre
             await asyncio.sleep(0.01)
         assert (await client.post(TOKEN, data=form)).status_code == 400
         assert (await slow).status_code == 400
+
+
+async def test_the_second_of_two_at_once_takes_the_first_one_s_new_token_with_it(
+    simulator: ThreadedSimulator,
+) -> None:
+    grant = simulator.tokens()
+    simulator.switch(parallelRefreshRevokes=True, rotateAlways=True)
+    simulator.fault({"operation": "refresh"}, {"delaySeconds": 1.0})
+    simulator.fault({"operation": "refresh"}, {"delaySeconds": 1.9})
+    form = {"grant_type": "refresh_token", "refresh_token": grant["refresh_token"]}
+    auth = (grant["client_id"], grant["client_secret"])
+    async with httpx2.AsyncClient(
+        base_url=simulator.base_url, trust_env=False, auth=auth, timeout=30
+    ) as client:
+        both = []
+        for count in (1, 2):
+            both.append(asyncio.create_task(client.post(TOKEN, data=form)))
+            while len(simulator.requests("refresh")) < count:
+                await asyncio.sleep(0.01)
+        simulator.advance(1.0)
+        first = await both[0]
+        simulator.advance(0.9)
+        assert (first.status_code, (await both[1]).status_code) == (200, 400)
+        new = {**form, "refresh_token": first.json()["refresh_token"]}
+        assert (await client.post(TOKEN, data=new)).json()["error"] == "invalid_grant"
+
+
+async def test_a_slow_token_endpoint(simulator: ThreadedSimulator) -> None:
+    grant = simulator.tokens()
+    simulator.switch(rotateAlways=True)
+    simulator.fault({"operation": "refresh"}, {"delaySeconds": 3600})
+    form = {"grant_type": "refresh_token", "refresh_token": grant["refresh_token"]}
+    auth = (grant["client_id"], grant["client_secret"])
+    async with httpx2.AsyncClient(base_url=simulator.base_url, trust_env=False, auth=auth) as client:
+        slow = asyncio.create_task(client.post(TOKEN, data=form))
+        while not simulator.requests("refresh"):
+            await asyncio.sleep(0.01)
+        simulator.advance(2)
+        # The server's own time limit ended the wait: carried out then, and answered with 504.
+        assert (await slow).status_code == 504
+        assert (await client.post(TOKEN, data=form)).json()["error"] == "invalid_grant"
+
+
+@pytest.mark.parametrize(("grace", "status"), [(0, 400), (24, 200)])
+def test_a_replaced_value_in_its_grace(
+    web: httpx2.Client, simulator: ThreadedSimulator, grace: int, status: int
+) -> None:
+    simulator.switch(refreshGraceHours=grace)
+    grant = simulator.tokens()
+    simulator.advance(DAY)
+    refresh(web, grant)
+    simulator.advance(DAY - 10)
+    assert refresh(web, grant).status_code == status
+    simulator.advance(10)
+    assert refresh(web, grant).status_code == 400
+
+
+def test_the_soft_end_rolls_up_to_the_hard_one(web: httpx2.Client, simulator: ThreadedSimulator) -> None:
+    simulator.switch(hardExpirySeconds=150 * DAY)
+    grant = simulator.tokens()
+    asked = {"x-include-refresh-token-hard-expires-in": "true"}
+    simulator.advance(100 * DAY)
+    answer = refresh(web, grant, **asked).json()
+    assert answer["x_refresh_token_expires_in"] == answer["x_refresh_token_hard_expires_in"]
+    assert answer["x_refresh_token_hard_expires_in"] == pytest.approx(50 * DAY, abs=5)
+    simulator.advance(50 * DAY)
+    assert refresh(web, grant, answer["refresh_token"]).json()["error"] == "invalid_grant"
+
+
+def test_an_access_token_outlives_the_refresh_that_follows_it(
+    web: httpx2.Client, simulator: ThreadedSimulator
+) -> None:
+    grant = simulator.tokens()
+    simulator.switch(rotateAlways=True)
+    simulator.advance(3000)
+    refresh(web, grant)
+    path = f"/v3/company/{grant['realm_id']}/customer/1"
+    headers = {"authorization": f"Bearer {grant['access_token']}"}
+    assert web.get(path, headers=headers).status_code == 200
+    simulator.advance(600)
+    dead = web.get(path, headers=headers)
+    assert dead.status_code == 401
+    assert dead.json()["fault"]["error"][0]["detail"] == f"Token expired: {grant['access_token']}"
+
+
+@pytest.mark.parametrize("operation", ["refresh", "revoke", "userinfo"])
+def test_a_rule_for_one_company_only(
+    web: httpx2.Client, simulator: ThreadedSimulator, operation: str
+) -> None:
+    other = simulator.realm()
+    simulator.fault({"operation": operation, "realmId": other}, {"status": 503}, times=None)
+
+    def status(realm: str) -> int:
+        grant = simulator.post("/_simulator/tokens", {"realmId": realm, "scopes": ["openid"]})
+        if operation == "refresh":
+            return refresh(web, grant).status_code
+        if operation == "revoke":
+            auth = (grant["client_id"], grant["client_secret"])
+            return web.post(REVOKE, json={"token": grant["access_token"]}, auth=auth).status_code
+        headers = {"authorization": f"Bearer {grant['access_token']}"}
+        return web.get("/v1/openid_connect/userinfo", headers=headers).status_code
+
+    assert [status(simulator.realm_id), status(other)] == [200, 503]
 
 
 def test_no_token_is_ever_in_the_request_list(web: httpx2.Client, simulator: ThreadedSimulator) -> None:

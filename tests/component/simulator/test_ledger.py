@@ -2,11 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qbsync.simulator import jsoncodec, sample
@@ -14,51 +13,9 @@ from qbsync.simulator.company import Company
 from qbsync.simulator.entities.kinds import CUSTOMER, INVOICE, ITEM, PAYMENT
 from qbsync.simulator.entities.money import amount, half_up, quantity
 from qbsync.simulator.faults import Refusal
-from qbsync.simulator.ledger import Ledger, Moment
-from qbsync.simulator.switches import Switches
+from qbsync.simulator.ledger import Moment
 
-NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
-MOMENT = Moment(NOW, NOW.timestamp())
-DESCRIPTION = sample.load(None)
-
-
-class Desk:
-    """A ledger with one company, and what one does at it."""
-
-    def __init__(self, preferences: dict[str, Any] | None = None, **switches: Any) -> None:
-        self.switches = Switches({"readLagSeconds": 0, **switches})
-        self.ledger = Ledger(self.switches, lag=Random(1))
-        self.company = sample.found("1", DESCRIPTION, self.ledger, preferences=preferences or {})
-
-    def invoice(self, *lines: dict[str, Any], **fields: Any) -> dict[str, Any]:
-        body = {"CustomerRef": {"value": "1"}, "Line": list(lines) or [line(Decimal(100))], **fields}
-        return self.ledger.create(self.company, INVOICE, body, MOMENT).document()
-
-    def refused(self, *lines: dict[str, Any], **fields: Any) -> tuple[str, str]:
-        before = self.company.table(INVOICE)
-        count = len(before)
-        with pytest.raises(Refusal) as caught:
-            self.invoice(*lines, **fields)
-        assert len(before) == count
-        error = caught.value.errors[0]
-        return error.code, str(error.detail)
-
-    def balance(self, customer: str = "1") -> Decimal:
-        record = self.company.table(CUSTOMER).get(customer)
-        assert record is not None
-        return Decimal(record.document()["Balance"])
-
-    def read(self, identifier: str) -> dict[str, Any]:
-        return jsoncodec.load_object(self.ledger.read(self.company, INVOICE, identifier))
-
-
-def line(amount_: Decimal | int | str, item: str = "1", **detail: Any) -> dict[str, Any]:
-    return {
-        "Amount": amount_,
-        "DetailType": "SalesItemLineDetail",
-        "SalesItemLineDetail": {"ItemRef": {"value": item}, **detail},
-    }
-
+from .desk import DESCRIPTION, MOMENT, NOW, Desk, line
 
 CUSTOM_OFF = {"SalesFormsPrefs": {"CustomTxnNumbers": False}}
 
@@ -101,6 +58,7 @@ def test_6070_goes_by_half_up_and_quotes_thousands() -> None:
     assert refused == ("6070", "Amount is not equal to UnitPrice * Qty. Supplied value:1,861.07")
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -402,7 +360,7 @@ def test_a_void_keeps_the_number_and_nothing_of_the_money(position: str, note: s
     owed = desk.balance()
     made = desk.invoice(line(100), DocNumber="V-1", PrivateNote="[mark]")
     desk.ledger.pay(desk.company, made["Id"], Decimal(40), MOMENT)
-    voided = desk.ledger.void(desk.company, made["Id"], MOMENT).document()
+    voided = desk.ledger.void_by_hand(desk.company, made["Id"], MOMENT).document()
     assert (voided["DocNumber"], voided["TotalAmt"], voided["Balance"], voided["PrivateNote"]) == (
         "V-1",
         0,
@@ -411,7 +369,7 @@ def test_a_void_keeps_the_number_and_nothing_of_the_money(position: str, note: s
     )
     assert [each["Amount"] for each in voided["Line"]] == [0, 0]
     assert voided["SyncToken"] == "2"
-    assert desk.balance() == owed
+    assert desk.balance() == owed - 40, "an unapplied payment is a credit"
     payment = next(iter(desk.company.table(PAYMENT).newest_first())).document()
     assert payment["UnappliedAmt"] == 40
 
@@ -420,13 +378,13 @@ def test_a_deleted_invoice_is_a_610() -> None:
     desk = Desk()
     owed = desk.balance()
     made = desk.invoice()
-    assert desk.ledger.delete(desk.company, made["Id"], MOMENT) == {
+    assert desk.ledger.delete_by_hand(desk.company, made["Id"], MOMENT) == {
         "domain": "QBO",
         "status": "Deleted",
         "Id": made["Id"],
     }
     assert desk.balance() == owed
-    for attempt in (desk.read, lambda each: desk.ledger.delete(desk.company, each, MOMENT)):
+    for attempt in (desk.read, lambda each: desk.ledger.delete_by_hand(desk.company, each, MOMENT)):
         with pytest.raises(Refusal) as caught:
             attempt(made["Id"])
         assert caught.value.errors[0].code == "610"

@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from qbsync.simulator.oauth import Authority, Client, Issued, OAuthRefused
+from qbsync.simulator.apps import App
+from qbsync.simulator.oauth import Authority, Issued, OAuthRefused
 from qbsync.simulator.switches import Switches
 
 HOUR = 3600.0
@@ -19,16 +20,17 @@ class Desk:
     """An authority with a clock."""
 
     def __init__(self, **switches: Any) -> None:
+        self.app = App("id", "secret")
         self.switches = Switches(switches)
-        self.authority = Authority(Client("id", "secret"), self.switches, Random(1))
+        self.authority = Authority(self.app, self.switches, Random(1))
         self.now = 1_800_000_000.0
 
     def grant(self) -> Issued:
-        return self.authority.grant(realm_id="1", now=self.now)
+        return self.authority.grant(self.app, realm_id="1", now=self.now)
 
     def refresh(self, value: str, *, after: float = 0.0, parallel: bool = False) -> Issued:
         self.now += after
-        return self.authority.refresh(value, now=self.now, parallel=parallel)
+        return self.authority.refresh(self.app, value, now=self.now, parallel=parallel)
 
     def refused(self, value: str, *, after: float = 0.0, parallel: bool = False) -> OAuthRefused:
         with pytest.raises(OAuthRefused) as caught:
@@ -157,16 +159,18 @@ def test_wrong_credentials() -> None:
 
 
 def code_for(desk: Desk) -> str:
-    return desk.authority.issue_code(realm_id="7", redirect_uri="http://a/cb", scopes=["s"], now=desk.now)
+    return desk.authority.issue_code(
+        desk.app, realm_id="7", redirect_uri="http://a/cb", scopes=["s"], now=desk.now
+    )
 
 
 def test_a_code_works_once() -> None:
     desk = Desk()
     code = code_for(desk)
-    issued = desk.authority.exchange(code=code, redirect_uri="http://a/cb", now=desk.now)
+    issued = desk.authority.exchange(desk.app, code=code, redirect_uri="http://a/cb", now=desk.now)
     assert issued.grant.realm_id == "7"
     with pytest.raises(OAuthRefused):
-        desk.authority.exchange(code=code, redirect_uri="http://a/cb", now=desk.now)
+        desk.authority.exchange(desk.app, code=code, redirect_uri="http://a/cb", now=desk.now)
     assert desk.refused(issued.refresh_token).error == "invalid_grant"
     assert not desk.alive(issued)
 
@@ -174,9 +178,9 @@ def test_a_code_works_once() -> None:
 def test_a_second_exchange_may_leave_the_first_alone() -> None:
     desk = Desk(codeReuseRevokes=False)
     code = code_for(desk)
-    issued = desk.authority.exchange(code=code, redirect_uri="http://a/cb", now=desk.now)
+    issued = desk.authority.exchange(desk.app, code=code, redirect_uri="http://a/cb", now=desk.now)
     with pytest.raises(OAuthRefused):
-        desk.authority.exchange(code=code, redirect_uri="http://a/cb", now=desk.now)
+        desk.authority.exchange(desk.app, code=code, redirect_uri="http://a/cb", now=desk.now)
     assert desk.refresh(issued.refresh_token)
 
 
@@ -193,7 +197,7 @@ def test_what_no_code_is_good_for(code: str | None, redirect_uri: str | None, la
     desk = Desk()
     real = code_for(desk)
     with pytest.raises(OAuthRefused) as caught:
-        desk.authority.exchange(code=code or real, redirect_uri=redirect_uri, now=desk.now + later)
+        desk.authority.exchange(desk.app, code=code or real, redirect_uri=redirect_uri, now=desk.now + later)
     assert caught.value.error == "invalid_grant"
 
 
@@ -201,11 +205,11 @@ def test_what_no_code_is_good_for(code: str | None, redirect_uri: str | None, la
 def test_either_token_ends_the_connection(which: str) -> None:
     desk = Desk()
     issued = desk.grant()
-    desk.authority.revoke(issued.access.value if which == "access" else issued.refresh_token)
+    desk.authority.revoke(desk.app, issued.access.value if which == "access" else issued.refresh_token)
     assert desk.refused(issued.refresh_token).error == "invalid_grant"
     assert not desk.alive(issued)
     with pytest.raises(OAuthRefused):
-        desk.authority.revoke(issued.refresh_token)
+        desk.authority.revoke(desk.app, issued.refresh_token)
 
 
 def test_the_same_seed_gives_the_same_tokens() -> None:

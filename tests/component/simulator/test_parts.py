@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from qbsync.simulator.clock import SimulatorClock
 from qbsync.simulator.injection import OPERATIONS, Effect, FaultRules, UnreadableRule, Weather
 from qbsync.simulator.latency import LatencySampler
-from qbsync.simulator.limits import Limits
+from qbsync.simulator.limits import Caller, Limits
 from qbsync.simulator.options import Latency, Profile, SimulatorOptions, parse_duration, parse_latency
 from qbsync.simulator.profiles import OVERRIDES
 from qbsync.simulator.requestids import RequestIds
@@ -58,12 +58,15 @@ def limits(**switches: Any) -> Limits:
     return Limits(Switches(switches))
 
 
-def burst(subject: Limits, count: int, now: float, realm: str = "1") -> int:
+ONE, ANOTHER = Caller("1", "app"), Caller("1", "another app")
+
+
+def burst(subject: Limits, count: int, now: float, caller: Caller = ONE, *, batch: bool = False) -> int:
     admitted = 0
     for _ in range(count):
-        if subject.admit(realm, now):
+        if subject.admit(caller, now, batch=batch):
             admitted += 1
-            subject.release(realm)
+            subject.release(caller)
     return admitted
 
 
@@ -82,28 +85,71 @@ def test_five_hundred_a_minute_in_any_minute() -> None:
     assert burst(subject, 300, 160.0) == 300
 
 
+def test_the_minute_is_the_company_s_and_the_second_each_app_s() -> None:
+    subject = limits(limitPerMinute=25)
+    assert burst(subject, 12, 100.0) == 10
+    assert burst(subject, 12, 100.0, ANOTHER) == 10
+    assert burst(subject, 12, 101.0) == 5
+    assert burst(subject, 12, 101.0, ANOTHER) == 0
+    assert burst(subject, 12, 101.0, Caller("2", "app")) == 10
+
+
+def test_everything_an_app_does_counts_towards_its_eight_hundred() -> None:
+    subject = limits(limitPerSecond=0, limitPerMinute=0)
+    assert burst(subject, 900, 100.0) == 800
+    assert burst(subject, 900, 100.0, ANOTHER) == 800
+
+
+def test_forty_batches_a_minute_for_an_app_and_a_hundred_and_twenty_for_the_company() -> None:
+    subject = limits(limitPerSecond=0)
+    admitted = [burst(subject, 50, 100.0, Caller("1", str(app)), batch=True) for app in range(4)]
+    assert admitted == [40, 40, 40, 0]
+    assert burst(subject, 1, 100.0) == 1
+    assert burst(subject, 50, 160.0, batch=True) == 40
+
+
 def test_ten_at_once_and_each_company_for_itself() -> None:
     subject = limits(limitPerSecond=0)
-    assert sum(subject.admit("1", 1.0) for _ in range(12)) == 10
-    assert subject.admit("2", 1.0)
-    subject.release("1")
-    assert subject.admit("1", 1.0)
-    assert subject.at_work("1") == 10
+    assert sum(subject.admit(ONE, 1.0) for _ in range(12)) == 10
+    assert subject.admit(ANOTHER, 1.0)
+    assert subject.admit(Caller("2", "app"), 1.0)
+    subject.release(ONE)
+    assert subject.admit(ONE, 1.0)
+    assert subject.usage("1", 1.0) == {
+        "lastMinute": 12,
+        "lastSecond": 12,
+        "atWork": 11,
+        "batchesLastMinute": 0,
+        "emailsLastDay": 0,
+    }
 
 
-def test_refused_calls_do_not_count() -> None:
-    subject = limits()
-    burst(subject, 100, 100.0)
-    assert burst(subject, 1, 101.0) == 1
+@pytest.mark.parametrize(("counted", "admitted"), [(False, 1), (True, 0)])
+def test_refused_calls_count_or_not(*, counted: bool, admitted: int) -> None:
+    subject = limits(refusedCallsCount=counted)
+    burst(subject, 10, 100.0)
+    burst(subject, 90, 100.5)
+    assert burst(subject, 1, 101.0) == admitted
 
 
-def test_the_month_s_reads() -> None:
+def test_the_month_s_reads_of_each_app() -> None:
     subject = limits(monthlyReadQuota=2)
     for _ in range(2):
-        assert subject.read_allowed("2026-11")
-        subject.note_read("2026-11")
-    assert not subject.read_allowed("2026-11")
-    assert subject.read_allowed("2026-12")
+        assert subject.read_allowed("app", "2026-11")
+        subject.note_read("app", "2026-11")
+    assert not subject.read_allowed("app", "2026-11")
+    assert subject.read_allowed("another app", "2026-11")
+    assert subject.read_allowed("app", "2026-12")
+
+
+def test_forty_e_mails_in_any_day() -> None:
+    subject = limits()
+    for _ in range(40):
+        assert subject.email_allowed("1", 100.0)
+        subject.note_email("1", 100.0)
+    assert not subject.email_allowed("1", 86499.0)
+    assert subject.email_allowed("2", 100.0)
+    assert subject.email_allowed("1", 86500.0)
 
 
 # requestid

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from qbsync.simulator.entities.kinds import CUSTOMER, INVOICE
 from qbsync.simulator.faults import Refusal
-from qbsync.simulator.query.evaluate import Rules, select
-from qbsync.simulator.query.lexer import quoted, tokens
+from qbsync.simulator.query.conditions import Rules
+from qbsync.simulator.query.evaluate import count, select
+from qbsync.simulator.query.lexer import place, quoted
 from qbsync.simulator.query.parser import Condition, Literal, Ordering, parse
 from qbsync.simulator.store import Table
 
@@ -85,7 +86,10 @@ def test_arbitrary_text_is_a_statement_or_the_query_fault(text: str) -> None:
     else:
         code, detail = refusal
         assert code == "4000"
-        assert re.match("QueryParserError: (Encountered|Lexical error)", detail)
+        assert re.match(
+            "QueryParserError: (Encountered|Invalid content. Lexical error|The query provided was empty)",
+            detail,
+        )
 
 
 @given(st.lists(st.sampled_from(FRAGMENTS), max_size=12).map(" ".join))
@@ -105,23 +109,73 @@ def test_doubled_quotes_are_no_escape() -> None:
     )
 
 
-def test_or_is_no_part_of_the_language() -> None:
-    _, detail = code_of("SELECT * FROM Invoice WHERE A = 'x' OR B = 'y'")
-    assert detail == 'QueryParserError: Encountered " <IDENTIFIER> "OR "" at line 1, column 37.'
+@pytest.mark.parametrize(
+    ("tail", "complaint"),
+    [
+        ("WHERE A = 'x' OR B = 'y'", 'Encountered " <OR> "OR "" at line 1, column 37.'),
+        ("GROUP BY A", 'Encountered " <IDENTIFIER> "GROUP "" at line 1, column 23.'),
+        ("JOIN Customer", 'Encountered " <IDENTIFIER> "JOIN "" at line 1, column 23.'),
+        (", Customer", 'Encountered " "," ", "" at line 1, column 23.'),
+        ("WHERE A IN ()", 'Encountered " ")" ") "" at line 1, column 35.'),
+        ("WHERE A = B", 'Encountered " <IDENTIFIER> "B "" at line 1, column 33.'),
+        ("WHERE A = 2026-01-01", 'Encountered " <NUMBER> "-01 "" at line 1, column 37.'),
+        ("WHERE A <> 'x'", 'Encountered " ">" "> "" at line 1, column 32.'),
+        ("WHERE", 'Encountered "<EOF>" at line 1, column 27.'),
+        ("ORDERBY", 'Encountered "<EOF>" at line 1, column 29.'),
+        ("MAXRESULTS 'x'", 'Encountered " <STRING> "\'x\' "" at line 1, column 34.'),
+        ("MAXRESULTS 1 MAXRESULTS 2", 'Encountered " "maxresults" "MAXRESULTS "" at line 1, column 36.'),
+        ("\n\tWHERE = 'x'", 'Encountered " "=" "= "" at line 2, column 15.'),
+        (
+            "WHERE A = 'open",
+            'Invalid content. Lexical error at line 1, column 37.  Encountered: <EOF> after : "\'open"',
+        ),
+        (
+            "WHERE é = 1",
+            'Invalid content. Lexical error at line 1, column 29.  Encountered: "\\u00e9" (233), after : ""',
+        ),
+    ],
+)
+def test_what_is_not_of_the_language_is_named_with_its_place(tail: str, complaint: str) -> None:
+    assert code_of(f"SELECT * FROM Invoice {tail}") == ("4000", f"QueryParserError: {complaint}")
 
 
-def test_an_unfinished_statement_names_its_end() -> None:
-    assert code_of("SELECT * FROM")[1] == 'QueryParserError: Encountered "<EOF>" at line 1, column 14.'
-    assert code_of("")[1] == 'QueryParserError: Encountered "<EOF>" at line 1, column 1.'
+@pytest.mark.parametrize(
+    ("statement", "complaint"),
+    [
+        (  # mcohen01/node-quickbooks, issue 56
+            "select * from vendor where DisplayName = 'Cutlery 'R Us'",
+            'Encountered " <IDENTIFIER> "R "" at line 1, column 52.',
+        ),
+        (  # pbrink231/quickbooks-node-promise, issue 1
+            "select * from account where AccountSubType %3D %27Inventory%27",
+            'Invalid content. Lexical error at line 1, column 44.  Encountered: "%" (37), after : ""',
+        ),
+    ],
+)
+def test_complaints_met_in_the_field(statement: str, complaint: str) -> None:
+    assert code_of(statement) == ("4000", f"QueryParserError: {complaint}")
 
 
-def test_columns_count_anew_in_each_line() -> None:
-    assert [(token.line, token.column) for token in tokens("SELECT *\n FROM")] == [
-        (1, 1),
-        (1, 8),
-        (2, 2),
-        (2, 6),
-    ]
+def test_an_empty_statement_is_said_to_be_empty() -> None:
+    """Recorded: intuit/QuickBooks-V3-PHP-SDK, issue 8."""
+    assert code_of(" \n")[1] == "QueryParserError: The query provided was empty"
+
+
+@pytest.mark.parametrize(
+    ("offset", "where"),
+    [(0, "1, column 1"), (7, "1, column 8"), (8, "1, column 9"), (9, "2, column 8"), (10, "2, column 9")],
+)
+def test_columns_count_anew_in_each_line(offset: int, where: str) -> None:
+    assert place("SELECT *\n\tFROM", offset) == f"line {where}"
+
+
+def test_everything_and_more_is_everything() -> None:
+    """As python-quickbooks asks for items."""
+    assert parse("SELECT *, Sku FROM Item MAXRESULTS 100").fields == ()
+
+
+def test_order_by_may_be_two_words() -> None:
+    assert parse("SELECT * FROM Item ORDER BY Name").order == (Ordering("Name", descending=False),)
 
 
 def table_of_invoices(*numbers: str | None) -> Table:
@@ -181,6 +235,21 @@ INVOICES = table_of_invoices("A-1", "A-2", "a-1", None, "B\\1'x")
         ("ORDERBY MetaData.LastUpdatedTime DESC MAXRESULTS 2", ["5", "4"]),
         ("STARTPOSITION 4 MAXRESULTS 2", ["2", "1"]),
         ("STARTPOSITION 6", []),
+        ("WHERE DocNumber = ' '", ["4"]),
+        ("WHERE DocNumber IN (' ', 'A-2')", ["4", "2"]),
+        ("WHERE DocNumber < ' '", []),
+        ("WHERE DueDate = ' ' AND Balance < 30", ["2", "1"]),
+        ("WHERE DocNumber LIKE '%'", ["5", "3", "2", "1"]),
+        ("WHERE DocNumber LIKE '%A%1%'", ["3", "1"]),
+        ("WHERE DocNumber LIKE 'A-1%1'", []),
+        ("WHERE DocNumber > 'A-1'", ["5", "2"]),
+        ("WHERE Id > '1' AND Id <= 4", ["4", "3", "2"]),
+        ("WHERE TxnDate = '2026-01-02T23:00:00-08:00'", ["2"]),
+        ("WHERE MetaData.CreateTime >= '2026-01-04T10:00:01-0800'", ["5"]),
+        ("where docnumber = 'A-2' and metadata.createtime > '2026-01-01'", ["2"]),
+        ("orderby metadata.lastupdatedtime desc", ["5", "4", "3", "2", "1"]),
+        ("ORDER BY Balance DESC", ["5", "4", "3", "2", "1"]),
+        ("ORDERBY CustomerRef DESC, Balance", ["1", "3", "5", "2", "4"]),
     ],
 )
 def test_rows_found(where: str, ids: list[str]) -> None:
@@ -197,12 +266,23 @@ def test_case_counts_or_not() -> None:
     [
         ("WHERE PrivateNote = 'x'", "property 'PrivateNote' is not queryable"),
         ("WHERE DepartmentRef = '1'", "property 'DepartmentRef' is not queryable"),
+        ("WHERE Line.Amount = 1", "property 'Line.Amount' is not queryable"),
+        ("WHERE Line.Nothing = 1", "Property Line.Nothing not found for Entity Invoice"),
+        ("WHERE BillAddr.City.Name = 'x'", "Property BillAddr.City.Name not found for Entity Invoice"),
         ("WHERE NoSuchField = 'x'", "Property NoSuchField not found for Entity Invoice"),
         ("ORDERBY PrivateNote", "property 'PrivateNote' is not queryable"),
         ("ORDERBY Id", "property 'Id' is not sortable"),
         ("WHERE Balance = 'much'", "Invalid value 'much' for property 'Balance'"),
         ("WHERE TxnDate > 'yesterday'", "Invalid value 'yesterday' for property 'TxnDate'"),
         ("WHERE Balance LIKE '1%'", "operator LIKE is not supported for property 'Balance'"),
+        ("WHERE TxnDate > '20260101'", "Invalid value '20260101' for property 'TxnDate'"),
+        (
+            "WHERE MetaData.CreateTime > '2026-13-01'",
+            "Invalid value '2026-13-01' for property 'MetaData.CreateTime'",
+        ),
+        ("WHERE Balance = true", "Invalid value 'true' for property 'Balance'"),
+        ("WHERE DocNumber LIKE 1", "operator LIKE is not supported for property 'DocNumber'"),
+        ("STARTPOSITION -1", "value -1 is too small. Min allowed value is 1"),
         ("MAXRESULTS 0", "value 0 is too small. Min allowed value is 1"),
         ("STARTPOSITION 0", "value 0 is too small. Min allowed value is 1"),
         ("MAXRESULTS 1001", "value 1001 is too large. Max allowed value is 1000"),
@@ -210,6 +290,24 @@ def test_case_counts_or_not() -> None:
 )
 def test_what_cannot_be_asked(where: str, detail: str) -> None:
     assert refused(INVOICES, where) == ("4001", f"QueryValidationError: {detail}")
+
+
+def test_pages_out_of_range_where_the_switches_are_kind() -> None:
+    assert found(INVOICES, "STARTPOSITION 0 MAXRESULTS 2", start_at_zero=True) == ["5", "4"]
+    assert len(found(INVOICES, "MAXRESULTS 1001", cut_large_pages=True)) == 5
+
+
+def test_names_may_be_taken_to_the_letter() -> None:
+    assert refused(INVOICES, "WHERE docnumber = 'A-2'", ignore_name_case=False)[1].endswith(
+        "Property docnumber not found for Entity Invoice"
+    )
+    assert found(INVOICES, "WHERE DocNumber = 'A-2'", ignore_name_case=False) == ["2"]
+
+
+def test_many_wildcards_take_no_time() -> None:
+    table = table_of_invoices("a" * 20000)
+    assert found(table, f"WHERE DocNumber LIKE '{'%a' * 3000}b'") == []
+    assert found(table, f"WHERE DocNumber LIKE '{'%a' * 3000}'") == ["1"]
 
 
 def test_order_by_id_was_allowed_once() -> None:
@@ -228,7 +326,7 @@ def test_the_default_page_is_a_hundred_rows_and_says_so_nowhere() -> None:
         table.put({**table.get("1").document(), "Id": str(position)}, visible_at=0.0)  # type: ignore[union-attr]
     statement = parse("SELECT * FROM Invoice WHERE DocNumber = 'many'")
     page = select(statement, table, Rules(visible_until=NOW))
-    assert (len(page.rows), page.total, page.more) == (100, 149, True)
+    assert (len(page.rows), count(statement, table, Rules(visible_until=NOW))) == (100, 149)
     assert page.next_row is not None
     assert page.next_row.id not in {row.id for row in page.rows}
 
@@ -237,8 +335,8 @@ def test_a_row_is_seen_from_its_time_on() -> None:
     table = table_of_invoices("now")
     table.put({**table.get("1").document(), "Id": "2"}, visible_at=NOW + 1)  # type: ignore[union-attr]
     statement = parse("SELECT COUNT(*) FROM Invoice WHERE DocNumber = 'now'")
-    assert select(statement, table, Rules(visible_until=NOW)).total == 1
-    assert select(statement, table, Rules(visible_until=NOW + 1)).total == 2
+    assert count(statement, table, Rules(visible_until=NOW)) == 1
+    assert count(statement, table, Rules(visible_until=NOW + 1)) == 2
 
 
 def test_inactive_names_are_hidden_unless_asked_for() -> None:
@@ -248,6 +346,7 @@ def test_inactive_names_are_hidden_unless_asked_for() -> None:
             "Id": identifier,
             "SyncToken": "0",
             "DisplayName": name,
+            "FullyQualifiedName": name,
             "Active": active,
             "MetaData": {
                 "CreateTime": "2026-01-01T00:00:00-08:00",

@@ -17,12 +17,24 @@ class FieldType(StrEnum):
     IDENTIFIER = "identifier"
 
 
+class Change(StrEnum):
+    """What happened to an entity; webhooks and the change feed speak of it."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    DELETED = "deleted"
+    VOIDED = "voided"
+    MERGED = "merged"
+    EMAILED = "emailed"
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One entity of the accounting API.
 
     `fields` are the filterable ones; `family` is QuickBooks' word in fault 2500; kinds with the same `sequence`
-    share their ids; `indexed` fields are found without looking at every row.
+    share their ids; `indexed` fields are found without looking at every row; `numbered` kinds have a
+    DocNumber of the one sequence of sales forms.
     """
 
     name: str
@@ -33,6 +45,7 @@ class Kind:
     named_by: str | None = None
     writable: bool = False
     single: bool = False
+    numbered: bool = False
     path: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +75,29 @@ INVOICE = Kind(
     ),
     indexed=("DocNumber", "CustomerRef"),
     writable=True,
+    numbered=True,
+)
+CREDIT_MEMO = Kind(
+    name="CreditMemo",
+    family="Txns",
+    sequence="txn",
+    fields=_fields(
+        text="DocNumber", date="TxnDate", number="Balance RemainingCredit TotalAmt", identifier="CustomerRef"
+    ),
+    indexed=("DocNumber", "CustomerRef"),
+    writable=True,
+    numbered=True,
+)
+SALES_RECEIPT = Kind(
+    name="SalesReceipt",
+    family="Txns",
+    sequence="txn",
+    fields=_fields(
+        text="DocNumber PaymentRefNum", date="TxnDate", number="Balance TotalAmt", identifier="CustomerRef"
+    ),
+    indexed=("DocNumber", "CustomerRef"),
+    writable=True,
+    numbered=True,
 )
 PAYMENT = Kind(
     name="Payment",
@@ -70,7 +106,8 @@ PAYMENT = Kind(
     fields=_fields(
         text="PaymentRefNum", date="TxnDate", number="TotalAmt UnappliedAmt", identifier="CustomerRef"
     ),
-    indexed=("CustomerRef",),
+    indexed=("PaymentRefNum", "CustomerRef"),
+    writable=True,
 )
 CUSTOMER = Kind(
     name="Customer",
@@ -91,10 +128,24 @@ VENDOR = Kind(
     family="Names",
     sequence="name",
     fields=_fields(
-        text="DisplayName GivenName FamilyName CompanyName PrintOnCheckName", number="Balance", flag="Active"
+        text="DisplayName GivenName MiddleName FamilyName CompanyName PrintOnCheckName PrimaryEmailAddr",
+        number="Balance",
+        flag="Active Vendor1099",
     ),
     indexed=("DisplayName",),
     named_by="DisplayName",
+    writable=True,
+)
+EMPLOYEE = Kind(
+    name="Employee",
+    family="Names",
+    sequence="name",
+    fields=_fields(
+        text="DisplayName GivenName MiddleName FamilyName PrintOnCheckName", date="HiredDate", flag="Active"
+    ),
+    indexed=("DisplayName",),
+    named_by="DisplayName",
+    writable=True,
 )
 ITEM = Kind(
     name="Item",
@@ -112,18 +163,83 @@ ACCOUNT = Kind(
     family="Accounts",
     sequence="account",
     fields=_fields(
-        text="Name FullyQualifiedName AccountType AccountSubType Classification AcctNum", flag="Active"
+        text="Name FullyQualifiedName Description AccountType AccountSubType Classification AcctNum",
+        number="CurrentBalance CurrentBalanceWithSubAccounts",
+        flag="Active SubAccount",
+        identifier="ParentRef",
     ),
     indexed=("Name", "FullyQualifiedName"),
     named_by="Name",
+    writable=True,
 )
 TERM = Kind(
     name="Term",
     family="Terms",
     sequence="term",
-    fields=_fields(text="Name Type", number="DueDays", flag="Active"),
+    fields=_fields(text="Name Type", number="DueDays DiscountPercent DiscountDays", flag="Active"),
     indexed=("Name",),
     named_by="Name",
+    writable=True,
+)
+PAYMENT_METHOD = Kind(
+    name="PaymentMethod",
+    family="PaymentMethods",
+    sequence="paymentmethod",
+    fields=_fields(text="Name Type", flag="Active"),
+    indexed=("Name",),
+    named_by="Name",
+    writable=True,
+)
+CLASS = Kind(
+    name="Class",
+    family="Klasses",
+    sequence="class",
+    fields=_fields(text="Name FullyQualifiedName", flag="Active SubClass", identifier="ParentRef"),
+    indexed=("Name", "FullyQualifiedName"),
+    named_by="Name",
+    writable=True,
+)
+DEPARTMENT = Kind(
+    name="Department",
+    family="Depts",
+    sequence="department",
+    fields=_fields(text="Name FullyQualifiedName", flag="Active SubDepartment", identifier="ParentRef"),
+    indexed=("Name", "FullyQualifiedName"),
+    named_by="Name",
+    writable=True,
+)
+COMPANY_CURRENCY = Kind(
+    name="CompanyCurrency",
+    family="Currencies",
+    sequence="currency",
+    fields=_fields(text="Name Code", flag="Active"),
+    indexed=("Name", "Code"),
+    named_by="Name",
+    writable=True,
+)
+TAX_CODE = Kind(
+    name="TaxCode",
+    family="TaxCodes",
+    sequence="taxcode",
+    fields=_fields(text="Name Description", flag="Active Taxable TaxGroup"),
+    indexed=("Name",),
+    named_by="Name",
+)
+TAX_RATE = Kind(
+    name="TaxRate",
+    family="TaxRates",
+    sequence="taxrate",
+    fields=_fields(text="Name Description SpecialTaxType", flag="Active"),
+    indexed=("Name",),
+    named_by="Name",
+)
+TAX_AGENCY = Kind(
+    name="TaxAgency",
+    family="Vendors",
+    sequence="taxagency",
+    fields=_fields(text="DisplayName", flag="TaxTrackedOnSales TaxTrackedOnPurchases"),
+    indexed=("DisplayName",),
+    named_by="DisplayName",
 )
 COMPANY_INFO = Kind(name="CompanyInfo", family="Companies", sequence="company", fields=_fields(), single=True)
 PREFERENCES = Kind(
@@ -132,6 +248,47 @@ PREFERENCES = Kind(
 
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
-    for kind in (INVOICE, PAYMENT, CUSTOMER, VENDOR, ITEM, ACCOUNT, TERM, COMPANY_INFO, PREFERENCES)
+    for kind in (
+        INVOICE,
+        CREDIT_MEMO,
+        SALES_RECEIPT,
+        PAYMENT,
+        CUSTOMER,
+        VENDOR,
+        EMPLOYEE,
+        ITEM,
+        ACCOUNT,
+        TERM,
+        PAYMENT_METHOD,
+        CLASS,
+        DEPARTMENT,
+        COMPANY_CURRENCY,
+        TAX_CODE,
+        TAX_RATE,
+        TAX_AGENCY,
+        COMPANY_INFO,
+        PREFERENCES,
+    )
 }
 BY_PATH: Mapping[str, Kind] = {kind.path: kind for kind in KINDS.values()}
+ELSEWHERE = (
+    "Attachable",
+    "Bill",
+    "BillPayment",
+    "Budget",
+    "Deposit",
+    "Estimate",
+    "ExchangeRate",
+    "InventoryAdjustment",
+    "JournalCode",
+    "JournalEntry",
+    "Purchase",
+    "PurchaseOrder",
+    "RecurringTransaction",
+    "RefundReceipt",
+    "ReimburseCharge",
+    "TimeActivity",
+    "Transfer",
+    "VendorCredit",
+)
+"""Entities of the real QuickBooks that this one does not have: there are none of them, and never a change."""

@@ -1,7 +1,8 @@
 """Money as QuickBooks counts and writes it."""
 
-from collections.abc import Iterable
-from decimal import ROUND_HALF_UP, Context, Decimal
+from collections.abc import Iterable, Sequence
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
+from functools import lru_cache
 
 ZERO = Decimal(0)
 _CENT = Decimal("0.01")
@@ -37,6 +38,7 @@ def representable(value: Decimal) -> bool:
     return value == 0 or (_SMALLEST <= abs(value) < _LARGEST)
 
 
+@lru_cache(maxsize=4096)
 def amount(value: Decimal | int) -> Decimal | int:
     """As QuickBooks writes amounts: 0 for nothing, else at least one decimal (100.0, 1861.08)."""
     if value == 0:
@@ -45,6 +47,7 @@ def amount(value: Decimal | int) -> Decimal | int:
     return plain if _places(plain) >= 1 else plain.quantize(_ONE_PLACE, context=_WIDE)
 
 
+@lru_cache(maxsize=4096)
 def quantity(value: Decimal | int) -> Decimal | int:
     """As QuickBooks writes quantities and prices: 35, 4.5."""
     plain = _plain(value)
@@ -64,3 +67,27 @@ def _places(value: Decimal) -> int:
 def _exponent(value: Decimal) -> int:
     exponent = value.as_tuple().exponent
     return exponent if isinstance(exponent, int) else 0
+
+
+def ratio(numerator: Decimal, denominator: Decimal, places: Decimal) -> Decimal:
+    """Their quotient, half up to as many places as `places` has."""
+    return _WIDE.divide(numerator, denominator).quantize(places, context=_WIDE)
+
+
+def spread(whole: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
+    """`whole` cents shared out by weight: each share within a cent of its exact one, and nothing lost or won.
+
+    The cents that rounding down leaves over go to the shares that lost most, the first ones among equals.
+    """
+    weight = total(weights)
+    if weight == 0:
+        # What weighs nothing together can still carry cents: the heaviest takes them all.
+        heaviest = max(range(len(weights)), key=lambda index: abs(weights[index]), default=None)
+        return [whole if index == heaviest else ZERO for index in range(len(weights))]
+    exact = [_WIDE.divide(_WIDE.multiply(whole, each), weight) for each in weights]
+    shares = [each.quantize(_CENT, rounding=ROUND_FLOOR, context=_WIDE) for each in exact]
+    left_over = int((whole - total(shares)) / _CENT)
+    by_loss = sorted(range(len(shares)), key=lambda index: (shares[index] - exact[index], index))
+    for index in by_loss[:left_over]:
+        shares[index] += _CENT
+    return shares

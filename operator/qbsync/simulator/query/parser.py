@@ -1,14 +1,22 @@
-"""Tokens to a statement: `SELECT … FROM … [WHERE … AND …] [ORDERBY …] [STARTPOSITION n] [MAXRESULTS n]`."""
+"""Tokens to a statement: `SELECT … FROM … [WHERE … AND …] [ORDERBY …] [STARTPOSITION n] [MAXRESULTS n]`.
+
+The keywords are those the real parser lists in its complaints (mcohen01/node-quickbooks, issue 56): `ORDER BY` is one
+of them beside `ORDERBY`, and it knows OR, which Intuit's pages then exclude.
+"""
 
 from dataclasses import dataclass
 
-from qbsync.simulator.faults import query_unparsable
-from qbsync.simulator.query.lexer import Token, TokenType, tokens
+from qbsync.simulator.faults import Refusal, query_unparsable
+from qbsync.simulator.query.lexer import Token, TokenType, place, shown, tokens
 
 _COMPARISONS = frozenset({"=", "<", ">", "<=", ">="})
 _KEYWORDS = frozenset(
-    {"SELECT", "FROM", "WHERE", "AND", "IN", "LIKE", "ORDERBY", "ASC", "DESC", "STARTPOSITION", "MAXRESULTS"}
+    {"SELECT", "FROM", "WHERE", "AND", "OR", "IN", "LIKE", "ORDER", "BY", "ORDERBY", "ASC", "DESC"}
+    | {"STARTPOSITION", "MAXRESULTS", "ITERATOR"}
 )
+_NAMED = frozenset({"AND", "OR"})
+"""Keywords with a token name of their own in complaints."""
+_LONGEST_INTEGER = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,19 +59,18 @@ class Statement:
 
 def parse(statement: str) -> Statement:
     """Read one statement. Raises Refusal 4000 for anything that is none."""
-    return _Parser(tokens(statement)).statement()
+    if not statement.strip():
+        raise query_unparsable("The query provided was empty")
+    return _Parser(statement).statement()
 
 
 class _Parser:
     """Recursive descent; every unexpected token ends it with the real parser's complaint."""
 
-    def __init__(self, stream: list[Token]) -> None:
-        self._stream = stream
-        self._at = 0
-
-    @property
-    def _token(self) -> Token:
-        return self._stream[self._at]
+    def __init__(self, statement: str) -> None:
+        self._statement = statement
+        self._stream = tokens(statement)
+        self._token: Token = next(self._stream)
 
     def statement(self) -> Statement:
         self._keyword("SELECT")
@@ -71,7 +78,7 @@ class _Parser:
         self._keyword("FROM")
         entity = self._identifier()
         where = self._conditions() if self._accept("WHERE") else ()
-        order = self._orderings() if self._accept("ORDERBY") else ()
+        order = self._orderings() if self._sorted() else ()
         start, limit = self._page()
         if self._token.type is not TokenType.END:
             raise self._unexpected()
@@ -79,6 +86,9 @@ class _Parser:
 
     def _selection(self) -> tuple[bool, tuple[str, ...]]:
         if self._accept_symbol("*"):
+            # python-quickbooks asks for `*, Sku`: Sku once was no part of everything.
+            while self._accept_symbol(","):
+                self._identifier()
             return False, ()
         name = self._identifier()
         if name.upper() == "COUNT" and self._accept_symbol("("):
@@ -105,7 +115,7 @@ class _Parser:
         operator = self._token
         if operator.type is not TokenType.SYMBOL or operator.text not in _COMPARISONS:
             raise self._unexpected()
-        self._at += 1
+        self._advance()
         return Condition(field, operator.text, (self._literal(),))
 
     def _list(self) -> tuple[Literal, ...]:
@@ -123,9 +133,15 @@ class _Parser:
             or token.type is TokenType.NUMBER
             or token.word in {"TRUE", "FALSE"}
         ):
-            self._at += 1
+            self._advance()
             return Literal(token.value, quoted=token.type is TokenType.STRING)
         raise self._unexpected()
+
+    def _sorted(self) -> bool:
+        if self._accept("ORDER"):
+            self._keyword("BY")
+            return True
+        return self._accept("ORDERBY")
 
     def _orderings(self) -> tuple[Ordering, ...]:
         orderings = [self._ordering()]
@@ -145,23 +161,26 @@ class _Parser:
         found: dict[str, int] = {}
         while self._token.word in {"STARTPOSITION", "MAXRESULTS"} and self._token.word not in found:
             word = self._token.word
-            self._at += 1
+            self._advance()
             found[word] = self._integer()
         return found.get("STARTPOSITION"), found.get("MAXRESULTS")
 
     def _integer(self) -> int:
         token = self._token
-        if token.type is not TokenType.NUMBER or "." in token.text or len(token.text) > 10:
+        if token.type is not TokenType.NUMBER or "." in token.text or len(token.text) > _LONGEST_INTEGER:
             raise self._unexpected()
-        self._at += 1
+        self._advance()
         return int(token.text)
 
     def _identifier(self) -> str:
         token = self._token
         if token.type is not TokenType.IDENTIFIER or token.word in _KEYWORDS:
             raise self._unexpected()
-        self._at += 1
+        self._advance()
         return token.value
+
+    def _advance(self) -> None:
+        self._token = next(self._stream)
 
     def _keyword(self, word: str) -> None:
         if not self._accept(word):
@@ -174,21 +193,23 @@ class _Parser:
     def _accept(self, word: str) -> bool:
         if self._token.word != word:
             return False
-        self._at += 1
+        self._advance()
         return True
 
     def _accept_symbol(self, text: str) -> bool:
         if self._token.type is not TokenType.SYMBOL or self._token.text != text:
             return False
-        self._at += 1
+        self._advance()
         return True
 
-    def _unexpected(self) -> Exception:
+    def _unexpected(self) -> Refusal:
         token = self._token
-        where = f"at line {token.line}, column {token.column}."
+        where = f"at {place(self._statement, token.offset)}."
         if token.type is TokenType.END:
             return query_unparsable(f'Encountered "<EOF>" {where}')
-        if token.type is TokenType.SYMBOL or token.word in _KEYWORDS:
-            return query_unparsable(f'Encountered " "{token.text.lower()}" "{token.text} "" {where}')
-        shown = token.text if len(token.text) <= 200 else token.text[:200] + "..."
-        return query_unparsable(f'Encountered " <{token.type}> "{shown} "" {where}')
+        kind = f"<{token.type}>"
+        if token.word in _NAMED:
+            kind = f"<{token.word}>"
+        elif token.type is TokenType.SYMBOL or token.word in _KEYWORDS:
+            kind = f'"{token.text.lower()}"'
+        return query_unparsable(f'Encountered " {kind} "{shown(token.text)} "" {where}')

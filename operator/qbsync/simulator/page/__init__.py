@@ -1,0 +1,1 @@
+"""The page for people: QuickBooks' books, tokens, requests and switches in a browser, rendered by the server."""

@@ -34,9 +34,6 @@ ACCEPTED: Mapping[str, Mapping[str, str]] = {
     },
     "company_info": {
         "[].PrimaryPhone.FreeFormNumber": _OTHER_DATA,
-        "[].CompanyAddr.Country": _OTHER_DATA,
-        "[].CustomerCommunicationAddr.Country": _OTHER_DATA,
-        "[].LegalAddr.Country": _OTHER_DATA,
     },
     "preference_response": {"[].AccountingInfoPrefs.BookCloseDate": _OTHER_DATA},
 }

@@ -1,7 +1,8 @@
 """qbsync's objects in memory, with the API server's own rules: resourceVersions, uids, outages."""
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from qbsync.api.meta import API_VERSION, Kind
@@ -17,6 +18,8 @@ class MemoryObjects:
         self.writes = 0
         self.outages = 0
         self.invalid = False
+        self.watcher: Callable[[Kind, str, dict[str, Any]], None] | None = None
+        """Hears of what the operator itself changes but for statuses."""
         self._versions = itertools.count(100)
 
     def add(
@@ -52,8 +55,14 @@ class MemoryObjects:
         return body
 
     def delete(self, kind: Kind, name: str, *, namespace: str = "ns") -> dict[str, Any]:
-        """Delete an object and return it as the DELETED event would show it."""
-        old = self.objects.pop((kind, namespace, name))
+        """Delete an object and return it as the event would show it: still there while it has finalizers."""
+        old = self.objects[kind, namespace, name]
+        if old["metadata"].get("finalizers"):
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            if "deletionTimestamp" not in old["metadata"]:
+                old["metadata"] |= {"deletionTimestamp": now, "generation": old["metadata"]["generation"] + 1}
+        else:
+            del self.objects[kind, namespace, name]
         return {**old, "metadata": {**old["metadata"], "resourceVersion": str(next(self._versions))}}
 
     async def read(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
@@ -80,6 +89,26 @@ class MemoryObjects:
         metadata = {**body["metadata"], "resourceVersion": str(next(self._versions))}
         self.objects[kind, namespace, name] = {**body, "metadata": metadata, "status": status}
         return self.objects[kind, namespace, name]
+
+    async def set_finalizer(
+        self, kind: Kind, namespace: str, name: str, uid: str, finalizer: str, *, present: bool
+    ) -> dict[str, Any]:
+        body = await self.read(kind, namespace, name)
+        if body["metadata"]["uid"] != uid:
+            raise errors.NotFound("another object", status=404)
+        others = [known for known in body["metadata"].get("finalizers", ()) if known != finalizer]
+        metadata = {
+            **body["metadata"],
+            "finalizers": [*others, finalizer] if present else others,
+            "resourceVersion": str(next(self._versions)),
+        }
+        body = self.objects[kind, namespace, name] = {**body, "metadata": metadata}
+        gone = "deletionTimestamp" in metadata and not metadata["finalizers"]
+        if gone:
+            del self.objects[kind, namespace, name]
+        if self.watcher is not None:
+            self.watcher(kind, "DELETED" if gone else "MODIFIED", body)
+        return body
 
     def _answer(self) -> None:
         if self.outages:

@@ -28,6 +28,10 @@ class TakeoverGrace:
         lease = max(times.duration, takeover.rival_duration)
         return cls(takeover.rival_last_seen + (lease + server_timeout + lookup_lag).total_seconds())
 
+    def suspects(self, snapshot: Snapshot) -> bool:
+        """Whether a predecessor that ended without a word may have sent for this object."""
+        return snapshot.inherited and self.until != NO_GRACE.until
+
     def remaining(self, snapshot: Snapshot, *, monotonic: float) -> timedelta | None:
         """How long a create for this object has to wait; None: not at all."""
         if not snapshot.inherited or monotonic >= self.until:

@@ -32,6 +32,7 @@ class Intake:
         """`instance`: only objects with that label are ours; None: only those without the label."""
         self._store, self._queue, self._observer = store, queue, observer
         self._instance, self._on_gone = instance, on_gone
+        store.listen(self.seen)
 
     def event(self, kind: Kind, type_: str | None, body: Mapping[str, Any]) -> None:
         """One event of the watch; `type_` None is an entry of a list, which may be older than this process."""

@@ -7,6 +7,7 @@ only the death of the object ends that.
 import asyncio
 import logging
 import random
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -33,6 +34,10 @@ class ReportObserver(Protocol):
     def status_failed(self) -> None: ...
 
 
+class NotRecorded(Exception):
+    """What was reported is not stored."""
+
+
 class Reporter:
     """Writes statuses in the background, the newest one of each object, a few at a time."""
 
@@ -50,7 +55,7 @@ class Reporter:
         self._observer = observer
         self._slots = asyncio.Semaphore(concurrency)
         self._pending: dict[Key, JsonObject] = {}
-        self._writers: dict[Key, asyncio.Task[None]] = {}
+        self._writers: dict[Key, asyncio.Task[bool]] = {}
         self._backoff = Backoff(cap=timedelta(seconds=30))
 
     @property
@@ -66,29 +71,53 @@ class Reporter:
         self._store.overlay(key, status)
         self._pending[key] = status
         if key not in self._writers:
-            writer = asyncio.create_task(self._write_all(key), name=f"report of {key}")
-            self._writers[key] = writer
-            writer.add_done_callback(lambda _: self._writers.pop(key, None))
+            self._writers[key] = asyncio.create_task(self._write_all(key), name=f"report of {key}")
         return True
+
+    async def stored(self, keys: Iterable[Key]) -> None:
+        """Wait until what was reported for these objects so far is stored, or they are gone."""
+        writers = [self._writers[key] for key in keys if key in self._writers]
+        if writers:
+            await asyncio.wait(writers)
+
+    async def recorded(self, key: Key, *, within: timedelta) -> None:
+        """Return once the API server has stored what was last reported for an object.
+
+        Raises `NotRecorded` if the object is gone, or if that takes longer; what was reported is still written.
+        """
+        writer = self._writers.get(key)
+        if writer is None:
+            return
+        done, _ = await asyncio.wait([writer], timeout=within.total_seconds())
+        if not done:
+            raise NotRecorded(f"the status of {key} could not be stored yet")
+        if not writer.result():
+            raise NotRecorded(f"{key} is gone")
 
     async def flush(self) -> None:
         """Wait until every result is stored or its object is gone."""
         while self._writers:
             await asyncio.wait(tuple(self._writers.values()))
 
-    async def _write_all(self, key: Key) -> None:
+    async def _write_all(self, key: Key) -> bool:
+        """True once the newest status is stored, False once the object is gone."""
         failures = 0
+        stored = False
         while key in self._pending:
             status = self._pending[key]
             settled = await self._write(key, status)
             if settled:
                 failures = 0
-                if self._pending.get(key) is status:
+                stored = self._pending.get(key) is status
+                if stored:
                     del self._pending[key]
             else:
                 failures += 1
                 self._observer.status_failed()
                 await self._clock.sleep(self._backoff.delay(failures, self._rng))
+        # Here and not in a callback: what is reported a moment later must find no writer that has ended.
+        del self._writers[key]
+        return stored
 
     async def _write(self, key: Key, status: JsonObject) -> bool:
         async with self._slots:

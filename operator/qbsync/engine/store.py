@@ -5,7 +5,7 @@ not yet stored by the API server overlays what the watch says, so that no result
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,6 +59,11 @@ class Snapshot:
     def deleting(self) -> bool:
         return "deletionTimestamp" in self.metadata
 
+    @property
+    def finalizers(self) -> Sequence[str]:
+        finalizers: Sequence[str] = self.metadata.get("finalizers") or ()
+        return finalizers
+
 
 class ObjectStore:
     """All objects of both kinds, by name and by company."""
@@ -76,6 +81,7 @@ class ObjectStore:
         self._labels_of = labels_of
         self._labels: dict[Key, frozenset[str]] = {}
         self._labelled: defaultdict[tuple[Company, str], dict[Key, None]] = defaultdict(dict)
+        self._listener: Callable[[Snapshot], None] = lambda _: None
         self._objects: dict[tuple[Kind, str, str], Snapshot] = {}
         self._overlays: dict[Key, JsonObject] = {}
         self._members: defaultdict[Company, dict[Key, None]] = defaultdict(dict)
@@ -148,9 +154,25 @@ class ObjectStore:
         if snapshot is not None:
             self._label(snapshot)
 
+    def listen(self, listener: Callable[[Snapshot], None]) -> None:
+        """Be told of changes that are not learnt from the watch."""
+        self._listener = listener
+
+    def learned(self, kind: Kind, body: JsonObject) -> None:
+        """Take in an answer to a call of ours.
+
+        It may hold a change that the watch has not brought yet; that event is old news when it comes, so whoever
+        listens is told now.
+        """
+        metadata = body["metadata"]
+        known = self._objects.get((kind, metadata["namespace"], metadata["name"]))
+        newer = self.observe(kind, body)
+        if newer is not None and (known is None or _wanted(known) != _wanted(newer)):
+            self._listener(newer)
+
     def stored(self, key: Key, status: JsonObject, body: JsonObject) -> None:
         """The API server took `status` and answered with `body`."""
-        self.observe(key.kind, body)
+        self.learned(key.kind, body)
         if self._overlays.get(key) is status:
             del self._overlays[key]
 
@@ -185,6 +207,13 @@ class ObjectStore:
         members.pop(gone.key, None)
         if not members:
             del self._members[gone.company]
+
+
+def _wanted(snapshot: Snapshot) -> tuple[object, ...]:
+    """All that a person can ask for: what moves without this is our own doing."""
+    metadata = snapshot.metadata
+    marks = (metadata.get("annotations"), metadata.get("labels"), metadata.get("finalizers"))
+    return snapshot.key, snapshot.generation, snapshot.deleting, marks
 
 
 def _version(body: JsonObject) -> int:

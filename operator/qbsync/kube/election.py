@@ -33,11 +33,17 @@ class Election:
         name: str,
         identity: str,
         times: LeaseTimes,
+        webhooks: str | None = None,
     ) -> None:
-        """`connect` opens a connection with the given timeout per call, inside the election's own loop."""
+        """`connect` opens a connection with the given timeout per call, inside the election's own loop.
+        `webhooks`: host:port where this process takes webhooks once it leads.
+        """
         self._connect = connect
         self._path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
         self._namespace, self._name, self._identity, self._times = namespace, name, identity, times
+        self._webhooks = webhooks
+        self.leader_webhooks: str | None = None
+        """host:port where the leader takes webhooks, as far as this candidate has seen."""
         self._holds_until = 0.0
         self.last_contact: float | None = None
         """Monotonic seconds of the API server's last good answer; None before the first."""
@@ -144,6 +150,7 @@ class Election:
             await api.post(self._path, self._claim(None))
             return self._took(started, Takeover(clean=True))
         record = LeaseRecord.parse(lease)
+        self.leader_webhooks = record.webhooks if record.holder else None
         if not record.holder:
             await self._write(api, self._claim(lease))
             return self._took(started, Takeover(clean=True))
@@ -199,6 +206,7 @@ class Election:
             name=self._name,
             times=self._times,
             now=datetime.now(UTC),
+            webhooks=self._webhooks,
         )
 
     def _took(self, started: float, takeover: Takeover) -> Takeover:

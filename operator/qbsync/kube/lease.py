@@ -5,11 +5,15 @@ Own code, since the library's election counts with the wall clock and cancels wh
 *our* monotonic clock has seen its record unchanged.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 JsonObject = dict[str, Any]
+WEBHOOKS: Final = "qbsync.dev/webhooks"
+"""Annotation of the Lease: where its holder takes webhooks, for those that stand by."""
+_HOST_AND_PORT: Final = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,8 @@ class LeaseRecord:
     holder: str
     duration: timedelta
     version: str
+    webhooks: str | None = None
+    """host:port where the holder takes webhooks, if it does."""
 
     @classmethod
     def parse(cls, lease: JsonObject) -> "LeaseRecord":
@@ -57,6 +63,7 @@ class LeaseRecord:
             holder=spec.get("holderIdentity") or "",
             duration=timedelta(seconds=spec.get("leaseDurationSeconds") or 0),
             version=lease["metadata"]["resourceVersion"],
+            webhooks=_host_and_port((lease["metadata"].get("annotations") or {}).get(WEBHOOKS)),
         )
 
 
@@ -75,9 +82,19 @@ class RivalWatch:
 
 
 def claimed(
-    lease: JsonObject | None, *, identity: str, namespace: str, name: str, times: LeaseTimes, now: datetime
+    lease: JsonObject | None,
+    *,
+    identity: str,
+    namespace: str,
+    name: str,
+    times: LeaseTimes,
+    now: datetime,
+    webhooks: str | None = None,
 ) -> JsonObject:
-    """The Lease that says `identity` leads, to be created or written over the version just read."""
+    """The Lease that says `identity` leads, to be created or written over the version just read.
+
+    `webhooks`: host:port where it takes webhooks; None: nowhere.
+    """
     spec = dict((lease or {}).get("spec") or {})
     if spec.get("holderIdentity") != identity:
         spec["leaseTransitions"] = (spec.get("leaseTransitions") or 0) + (1 if lease else 0)
@@ -88,6 +105,10 @@ def claimed(
         "renewTime": micro_time(now),
     }
     metadata = dict((lease or {}).get("metadata") or {"namespace": namespace, "name": name})
+    annotations = {
+        key: value for key, value in (metadata.get("annotations") or {}).items() if key != WEBHOOKS
+    }
+    metadata["annotations"] = annotations | ({WEBHOOKS: webhooks} if webhooks else {})
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
 
 
@@ -99,6 +120,10 @@ def released(lease: JsonObject, *, now: datetime) -> JsonObject:
         "renewTime": micro_time(now),
     }
     return {**lease, "spec": spec}
+
+
+def _host_and_port(text: object) -> str | None:
+    return text if isinstance(text, str) and _HOST_AND_PORT.fullmatch(text) else None
 
 
 def micro_time(moment: datetime) -> str:

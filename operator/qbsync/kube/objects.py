@@ -41,6 +41,15 @@ class ObjectsApi(Protocol):
         """
         ...
 
+    async def set_finalizer(
+        self, kind: Kind, namespace: str, name: str, uid: str, finalizer: str, *, present: bool
+    ) -> JsonObject:
+        """Put a finalizer on exactly the object with that uid, or take it off, and return the object.
+
+        Raises `NotFound` if it is gone, and `Conflict` if it changed meanwhile.
+        """
+        ...
+
 
 class KubeObjects:
     """`ObjectsApi` on a real API server; `namespaces` empty means all."""
@@ -72,6 +81,23 @@ class KubeObjects:
             {"op": "add", "path": "/status", "value": status},
         ]
         return await self._api.json_patch(f"{_path(kind, namespace, name)}/status", operations)
+
+    async def set_finalizer(
+        self, kind: Kind, namespace: str, name: str, uid: str, finalizer: str, *, present: bool
+    ) -> JsonObject:
+        body = await self.read(kind, namespace, name)
+        metadata = body["metadata"]
+        if metadata["uid"] != uid:
+            raise NotFound(f"{kind} {namespace}/{name} is another object now", status=404)
+        known: list[str] = metadata.get("finalizers") or []
+        if (finalizer in known) == present:
+            return body
+        wanted = [*known, finalizer] if present else [other for other in known if other != finalizer]
+        operations: PatchOperations = [
+            {"op": "test", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+            {"op": "add", "path": "/metadata/finalizers", "value": wanted},
+        ]
+        return await self._api.json_patch(_path(kind, namespace, name), operations)
 
     async def missing(self) -> set[Kind]:
         """The kinds that the API server does not serve (yet): their CRDs are not installed."""

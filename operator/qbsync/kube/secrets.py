@@ -55,16 +55,16 @@ class KubeSecrets:
         self._api = api
 
     async def get(self, namespace: str, name: str) -> Secret:
-        return _from_json(await self._api.get(_path(namespace, name)))
+        return from_json(await self._api.get(_path(namespace, name)))
 
     async def create(self, secret: Secret) -> Secret:
         path = f"/api/v1/namespaces/{secret.namespace}/secrets"
         # A Secret that was read and has been deleted since: the API server refuses the old version's number.
         fresh = replace(secret, resource_version="", uid="")
-        return _from_json(await self._api.post(path, _to_json(fresh)))
+        return from_json(await self._api.post(path, _to_json(fresh)))
 
     async def replace(self, secret: Secret) -> Secret:
-        return _from_json(await self._api.put(_path(secret.namespace, secret.name), _to_json(secret)))
+        return from_json(await self._api.put(_path(secret.namespace, secret.name), _to_json(secret)))
 
     async def empty_keys(self, secret: Secret, keys: Sequence[str]) -> Secret:
         held: JsonObject = {
@@ -79,7 +79,7 @@ class KubeSecrets:
         ]
         path = _path(secret.namespace, secret.name)
         try:
-            return _from_json(await self._api.json_patch(path, [held, *emptied]))
+            return from_json(await self._api.json_patch(path, [held, *emptied]))
         except errors.Invalid as error:
             # That is how a `test` that does not hold is answered.
             raise errors.Conflict(str(error), status=error.status) from error
@@ -111,7 +111,8 @@ def _to_json(secret: Secret) -> JsonObject:
     }
 
 
-def _from_json(body: Mapping[str, Any]) -> Secret:
+def from_json(body: Mapping[str, Any]) -> Secret:
+    """A Secret as the API server sent it."""
     metadata = body["metadata"]
     return Secret(
         namespace=metadata["namespace"],

@@ -1,5 +1,6 @@
 """The reporter and the store: each result once, until it is stored, and seen at once."""
 
+import asyncio
 import random
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,7 +12,7 @@ from fakes.clock import FakeClock, settle
 from fakes.objects import MemoryObjects
 from qbsync.api.meta import Kind
 from qbsync.engine.keys import Company, Key
-from qbsync.engine.reporter import Reporter
+from qbsync.engine.reporter import NotRecorded, Reporter
 from qbsync.engine.store import ObjectStore
 
 ACME = Company("ns", "acme")
@@ -155,3 +156,49 @@ async def test_a_deletion_of_an_older_incarnation_is_ignored(scene: Scene) -> No
     key = scene.add("a", uid="second")
     assert scene.store.forget(Kind.INVOICE, "ns", "a", uid="first") is None
     assert scene.store.get(key) is not None
+
+
+async def test_what_is_to_be_recorded_first_is_awaited(scene: Scene) -> None:
+    key = scene.add("a")
+    scene.reporter.report(key, DONE)
+    await scene.reporter.recorded(key, within=timedelta(seconds=5))
+    assert scene.objects.writes == 1
+    await scene.reporter.recorded(key, within=timedelta(seconds=5))
+
+
+async def test_what_cannot_be_recorded_in_time_is_told_and_written_later(scene: Scene) -> None:
+    key = scene.add("a")
+    scene.objects.outages = 1
+    scene.reporter.report(key, DONE)
+    with pytest.raises(NotRecorded, match="yet"):
+        await scene.reporter.recorded(key, within=timedelta(milliseconds=20))
+    await scene.clock.advance(timedelta(seconds=60))
+    assert scene.objects.writes == 1
+
+
+async def test_what_is_recorded_for_an_object_that_is_gone_is_told(scene: Scene) -> None:
+    key = scene.add("a")
+    scene.objects.delete(Kind.INVOICE, "a")
+    scene.reporter.report(key, DONE)
+    with pytest.raises(NotRecorded, match="gone"):
+        await scene.reporter.recorded(key, within=timedelta(seconds=5))
+
+
+async def test_a_result_reported_the_moment_a_writer_ends_is_written(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = scene.add("a")
+    loop = asyncio.get_running_loop()
+    later = iter([{"outcome": "Updated"}])
+
+    def written() -> None:
+        # Runs between the end of the writer and whatever is called when it has ended.
+        for status in later:
+            loop.call_soon(scene.reporter.report, key, status)
+
+    monkeypatch.setattr(scene.counting, "status_written", written)
+    scene.reporter.report(key, DONE)
+    await scene.reporter.flush()
+    await asyncio.sleep(0)
+    await scene.reporter.flush()
+    assert scene.objects.writes == 2

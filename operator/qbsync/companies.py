@@ -7,12 +7,22 @@ from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
 from qbsync.api.connection import Environment, Limits, QuickBooksConnectionSpec
+from qbsync.api.reasons import ConnectionReason
+from qbsync.engine.breaker import Breaker, CircuitOpen, Circuits, Endpoint
 from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Company
-from qbsync.quickbooks.client import CLIENT_MARGIN, CompanyClient, RequestObserver, TokenSource
+from qbsync.quickbooks.client import (
+    CLIENT_MARGIN,
+    AccessToken,
+    CompanyClient,
+    RequestObserver,
+    TokenSource,
+)
+from qbsync.quickbooks.errors import NoAnswer, NotSent
 from qbsync.quickbooks.limits import CompanyLimiter
 from qbsync.quickbooks.oauth import QUICKBOOKS_PRODUCTION, QUICKBOOKS_SANDBOX, Provider
-from qbsync.quickbooks.transport import Transport
+from qbsync.quickbooks.transport import HttpRequest, HttpResponse, Transport
+from qbsync.tokens.errors import TokenUnavailable
 from qbsync.tokens.reconcile import EndpointRefused
 from qbsync.tokens.spec import GrantSpec
 
@@ -82,6 +92,63 @@ def _authority(parts: SplitResult) -> str:
     return f"{parts.hostname}:{port}"
 
 
+class GuardedTokens:
+    """A token source that has none to offer while the API's circuit is open: then nothing is even begun."""
+
+    def __init__(self, tokens: TokenSource, breaker: Breaker) -> None:
+        self._tokens, self._breaker = tokens, breaker
+
+    async def token(self) -> AccessToken:
+        """Raises `TokenUnavailable` with reason CircuitOpen."""
+        wait = self._breaker.retry_in()
+        if wait is not None:
+            raise TokenUnavailable(
+                ConnectionReason.CIRCUIT_OPEN,
+                "so many calls to QuickBooks failed that it is left alone for "
+                f"{wait.total_seconds():.0f} s more",
+            )
+        return await self._tokens.token()
+
+    async def rejected(self, token: AccessToken) -> None:
+        await self._tokens.rejected(token)
+
+
+class GuardedTransport:
+    """Tells the API's circuit how each call went, and lets one probe through where it is half open."""
+
+    def __init__(self, transport: Transport, breaker: Breaker) -> None:
+        self._transport, self._breaker = transport, breaker
+
+    async def send(self, request: HttpRequest, *, timeout: timedelta) -> HttpResponse:
+        """Raises `NotSent` too where the circuit opened since a token was asked for."""
+        refused: NotSent
+        try:
+            with self._breaker.call() as call:
+                try:
+                    response = await self._transport.send(request, timeout=timeout)
+                except NotSent as error:
+                    call.failed = None if error.ours else True
+                    raise
+                except NoAnswer:
+                    call.failed = True
+                    raise
+                call.failed = _is_ill(response)
+                return response
+        except CircuitOpen as error:
+            refused = NotSent(f"not sent: {error}")
+            refused.ours = True
+        raise refused
+
+
+def _is_ill(response: HttpResponse) -> bool | None:
+    """True for answers that no healthy QuickBooks gives; None where it only asks for patience."""
+    if response.status == 429:
+        return None
+    if response.status == 408 or response.status >= 500:
+        return True
+    return 200 <= response.status < 300 and not response.body.lstrip().startswith(b"{")
+
+
 class CompanyClients:
     """The clients of all companies of one process."""
 
@@ -93,10 +160,14 @@ class CompanyClients:
         server_timeout: timedelta,
         tokens_of: Callable[[GrantSpec], TokenSource],
         observer_of: Callable[[Company], RequestObserver],
+        circuits: Circuits,
+        before_read: Callable[[Company], None] = lambda _: None,
     ) -> None:
-        self._transport, self._clock = transport, clock
+        """`before_read` is called before each metered read; what it raises is not sent."""
+        self._transport, self._clock, self._before_read = transport, clock, before_read
         self._timeout = server_timeout + CLIENT_MARGIN
         self._tokens_of, self._observer_of = tokens_of, observer_of
+        self._circuits = circuits
         self._clients: dict[Company, tuple[GrantSpec, Limits, CompanyClient]] = {}
         self._limiters: dict[Company, tuple[Limits, CompanyLimiter]] = {}
 
@@ -116,6 +187,7 @@ class CompanyClients:
     def forget(self, company: Company) -> None:
         """The connection is gone. Its limits stay: the company's own count does not start over."""
         self._clients.pop(company, None)
+        self._circuits.forget(company)
 
     def _limiter(self, company: Company, limits: Limits) -> CompanyLimiter:
         known = self._limiters.get(company)
@@ -130,12 +202,14 @@ class CompanyClients:
         return known[1]
 
     def _new(self, company: Company, grant: GrantSpec, limits: Limits) -> CompanyClient:
+        breaker = self._circuits.of(company, Endpoint.API)
         return CompanyClient(
             origin=grant.provider.api_origin,
             realm=grant.realm,
-            transport=self._transport,
-            tokens=self._tokens_of(grant),
+            transport=GuardedTransport(self._transport, breaker),
+            tokens=GuardedTokens(self._tokens_of(grant), breaker),
             limiter=self._limiter(company, limits),
             timeout=self._timeout,
             observer=self._observer_of(company),
+            before_read=lambda: self._before_read(company),
         )

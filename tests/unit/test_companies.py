@@ -1,5 +1,6 @@
 """Where a connection may point, and one client per company."""
 
+import random
 from datetime import timedelta
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from fakes.clock import FakeClock
 from qbsync.api.connection import Limits, QuickBooksConnectionSpec
 from qbsync.companies import CompanyClients, EndpointPolicy
+from qbsync.engine.breaker import Circuits
 from qbsync.engine.keys import Company
 from qbsync.quickbooks.oauth import QUICKBOOKS_PRODUCTION, QUICKBOOKS_SANDBOX
 from qbsync.quickbooks.transport import HttpTransport
@@ -75,6 +77,7 @@ def grant(uid: str = "u", requested: str | None = None) -> GrantSpec:
 async def test_a_company_keeps_its_client_until_its_grant_is_described_otherwise() -> None:
     transport = HttpTransport(max_connections=1)
     clients = CompanyClients(
+        circuits=Circuits(clock=FakeClock(), rng=random.Random(1)),
         transport=transport,
         clock=FakeClock(),
         server_timeout=timedelta(seconds=120),

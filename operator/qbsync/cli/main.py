@@ -9,13 +9,19 @@ import typer
 from pydantic import ValidationError
 
 from qbsync import __version__
+from qbsync.cli import invoices, keys, tokens
 
 app = typer.Typer(
     name="qbsync",
     help="QuickBooks grants that stay alive, and exactly one invoice per InvoiceSync.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    # Else what stands in brackets, the defaults, is taken for markup and not shown.
+    rich_markup_mode=None,
 )
+app.add_typer(keys.app, name="keys")
+app.add_typer(tokens.app, name="tokens")
+app.add_typer(invoices.app, name="invoices")
 
 
 class Profile(StrEnum):
@@ -62,6 +68,17 @@ def operator(
     listen: Annotated[
         str | None, typer.Option(help=f"host:port of probes and metrics [127.0.0.1:0]. {_env('listen')}")
     ] = None,
+    webhook_listen: Annotated[
+        str | None, typer.Option(help=f"host:port for Intuit's webhooks [off]. {_env('webhook_listen')}")
+    ] = None,
+    drift_interval: Annotated[
+        str | None,
+        typer.Option(help=f"How often changes in QuickBooks are asked for [6h]. {_env('drift_interval')}"),
+    ] = None,
+    read_budget: Annotated[
+        int | None,
+        typer.Option(help=f"Metered reads of an app in a month [500000]. {_env('read_budget')}"),
+    ] = None,
     operator_namespace: Annotated[
         str | None, typer.Option(help=f"Namespace of the Lease. {_env('operator_namespace')}")
     ] = None,
@@ -81,6 +98,36 @@ def operator(
     ] = None,
     invoice_events: Annotated[
         str | None, typer.Option(help=f"Events about invoices: warnings or all. {_env('invoice_events')}")
+    ] = None,
+    deletion_patience: Annotated[
+        str | None,
+        typer.Option(
+            help="How long a deletion waits for a connection that cannot void the invoice [10m]. "
+            f"{_env('deletion_patience')}"
+        ),
+    ] = None,
+    spool_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory where tokens wait, encrypted, until their Secret can be written. "
+            f"{_env('spool_dir')}"
+        ),
+    ] = None,
+    breaker_window: Annotated[
+        str | None,
+        typer.Option(help=f"Calls that a circuit breaker judges by [60s]. {_env('breaker_window')}"),
+    ] = None,
+    breaker_failure_rate: Annotated[
+        float | None,
+        typer.Option(help=f"Share of failed calls that opens it [0.5]. {_env('breaker_failure_rate')}"),
+    ] = None,
+    breaker_minimum_calls: Annotated[
+        int | None,
+        typer.Option(help=f"Calls below which it stays closed [5]. {_env('breaker_minimum_calls')}"),
+    ] = None,
+    breaker_open_time: Annotated[
+        str | None,
+        typer.Option(help=f"How long it is open the first time [30s]. {_env('breaker_open_time')}"),
     ] = None,
     log_level: Annotated[
         str | None, typer.Option(help=f"debug, info, warning or error. {_env('log_level')}")
@@ -109,11 +156,18 @@ def simulator(
     port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8480,
     profile: Annotated[Profile, typer.Option(help="How nasty it is.")] = Profile.REALISTIC,
     seed: Annotated[int | None, typer.Option(help="Same seed, same behaviour.")] = None,
-    company: Annotated[Path | None, typer.Option(help="A company to start with, as JSON.")] = None,
+    company: Annotated[
+        Path | None, typer.Option(help="A company to start with: its name, or a JSON file.")
+    ] = None,
     latency: Annotated[str | None, typer.Option(help="p50,p99 in milliseconds [160,800].")] = None,
     server_timeout: Annotated[str, typer.Option(help="Longest work on one request.")] = "120s",
     host: Annotated[str, typer.Option(help="Off loopback a control token is needed.")] = "127.0.0.1",
     control_token: Annotated[str | None, typer.Option(help="Opens the control door off loopback.")] = None,
+    webhook_url: Annotated[str | None, typer.Option(help="Where the first app hears of changes.")] = None,
+    webhook_verifier_token: Annotated[
+        str | None, typer.Option(help="Signs webhooks [from the seed].")
+    ] = None,
+    webhook_format: Annotated[str, typer.Option(help="cloudevents or legacy.")] = "cloudevents",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready.")] = False,
 ) -> None:
     """Run a QuickBooks Online on this machine."""
@@ -131,6 +185,9 @@ def simulator(
             server_timeout=simulated.parse_duration(server_timeout),
             json=json,
             control_token=control_token,
+            webhook_url=webhook_url,
+            webhook_verifier_token=webhook_verifier_token,
+            webhook_format=webhook_format,
         )
     except ValueError as error:
         print(f"qbsync: {error}", file=sys.stderr)

@@ -6,14 +6,15 @@ Logger `qbsync.audit`; the fields are passed as `extra` and are a stable schema.
 import logging
 from datetime import timedelta
 
-from qbsync.tokens.spec import GrantSpec
+from qbsync.tokens.spec import Place
 
 logger = logging.getLogger("qbsync.audit")
 
 
 def record(
-    spec: GrantSpec,
+    spec: Place,
     *,
+    who: str,
     action: str,
     outcome: str,
     trigger: str | None = None,
@@ -24,9 +25,13 @@ def record(
     stored_in: timedelta | None = None,
     detail: str | None = None,
 ) -> None:
-    """Write one line; `stored_in` is the time from the provider's answer to the stored envelope."""
+    """Write one line; `stored_in` is the time from the provider's answer to the stored envelope.
+
+    `who`: the process that did it, as it also stands in the intent on the Secret.
+    """
     fields = {
         "audit": True,
+        "who": who,
         "action": action,
         "outcome": outcome,
         "namespace": spec.namespace,

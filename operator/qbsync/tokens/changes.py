@@ -27,6 +27,17 @@ def deposit(stored: Stored, fresh: Grant, *, mine: Intent, floor: int, gone: boo
     return Draft(grant=replace(fresh, sequence=before + 1), intent=_foreign(stored, mine))
 
 
+def recover(stored: Stored, fresh: Grant, *, mine: Intent) -> Draft | None:
+    """What to write for an answer that a dead process left behind, sealed with the sequence it claimed.
+
+    Other than for a live one, tokens stored since are current: an import that a person made meanwhile.
+    """
+    current = stored.grant
+    if current is not None and current.sequence > fresh.sequence and not _same_tokens(current, fresh):
+        return _closed(stored, current, mine)
+    return deposit(stored, fresh, mine=mine, floor=fresh.sequence, gone=False)
+
+
 def refuse(stored: Stored, before: Grant, rejection: Rejection, *, mine: Intent, gone: bool) -> Draft | None:
     """What to write after `invalid_grant`: a count next to the untouched tokens, or the grant that stood by."""
     if stored.secret is None:

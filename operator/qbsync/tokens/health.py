@@ -83,6 +83,8 @@ class GrantHealth:
     consecutive_failures: int = 0
     records: tuple[RefreshRecord, ...] = ()
     """New since the last call, oldest first."""
+    expiry_warning: str | None = None
+    """What the message says about a refresh token that ends within 30 days; an Event where it is new."""
     events: tuple[GrantEvent, ...] = ()
     """New since the last call, oldest first."""
     key_id: str | None = None

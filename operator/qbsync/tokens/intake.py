@@ -10,12 +10,13 @@ from qbsync.engine.clock import Clock
 from qbsync.kube.errors import Conflict, KubeError, NotFound
 from qbsync.kube.secrets import SecretsApi
 from qbsync.tokens import audit, imports, pauses
-from qbsync.tokens.errors import SecretConflict
+from qbsync.tokens.errors import SecretConflict, WrongKey
 from qbsync.tokens.grant import MEMORY_KEY_BYTES, Grant
 from qbsync.tokens.health import GrantEvent, RefreshOutcome, RefreshRecord
 from qbsync.tokens.imports import ImportContent
 from qbsync.tokens.session import Ask, Paused, Session
 from qbsync.tokens.spec import Fence, ImportRef, KeeperSettings, Trigger
+from qbsync.tokens.spool import Recovery
 from qbsync.tokens.store import Draft, Stored, TokenStore
 
 logger = logging.getLogger(__name__)
@@ -35,9 +36,13 @@ def foreign_lock(
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Step 2 of the protocol, and imports. Raises `Paused`; lets `KubeError` through."""
+    """Step 2 of the protocol, with what an earlier process spooled, and imports.
+
+    Raises `Paused`; lets `KubeError` through.
+    """
 
     store: TokenStore
+    recovery: Recovery
     secrets: SecretsApi
     clock: Clock
     rng: random.Random
@@ -47,9 +52,12 @@ class Intake:
     async def load(self, session: Session) -> Stored:
         """Read the Secret and make it the truth in memory, unless memory knows better."""
         try:
+            await self.recovery.settle(session.spec)
             stored = await self.store.read(session.spec)
         except SecretConflict as error:
             raise pauses.secret_conflict(str(error)) from None
+        except WrongKey as error:
+            raise pauses.spooled_does_not_open(error) from None
         if stored.unopened is not None:
             session.say(
                 GrantEvent("DecryptionFailed", str(stored.unopened), warning=True),
@@ -86,7 +94,13 @@ class Intake:
         self._insist_on_lease()
         if stored.grant is not None:
             session.say(_rolled_back(stored.grant.sequence, mine.sequence))
-        audit.record(session.spec, action="token.restore", outcome="Restored", sequence=mine.sequence)
+        audit.record(
+            session.spec,
+            who=session.holder,
+            action="token.restore",
+            outcome="Restored",
+            sequence=mine.sequence,
+        )
         draft = Draft(grant=mine, intent=stored.intent, rejection=session.rejection)
         return await self.store.write(session.spec, stored, draft)
 
@@ -101,6 +115,16 @@ class Intake:
             session.rollback_until = self.clock.monotonic() + self.settings.lock.total_seconds()
             session.say(_rolled_back(grant.sequence, known))
         if grant.uid != session.spec.uid:
+            if session.sequence != grant.sequence:
+                audit.record(
+                    session.spec,
+                    who=session.holder,
+                    action="token.adopt",
+                    outcome="Adopted",
+                    sequence=grant.sequence,
+                    key_id=stored.kid,
+                    detail=f"written before by uid {grant.uid}",
+                )
             session.say(
                 GrantEvent(
                     "TokensAdopted", f"took over the tokens in Secret {session.spec.tokens_secret_name}"
@@ -179,6 +203,7 @@ class Intake:
         session.say(GrantEvent("TokensImported", f"imported the tokens of Secret {ref.name}"))
         audit.record(
             session.spec,
+            who=session.holder,
             action="token.import",
             outcome="Imported",
             sequence=grant.sequence,
@@ -204,7 +229,13 @@ class Intake:
             content = imports.parse(secret, now=self.clock.now())
             if content is not None and grant.memory.knows(content.refresh_token):
                 await self.secrets.empty_keys(secret, imports.SCRUBBED_KEYS)
-                audit.record(session.spec, action="token.scrub", outcome="Scrubbed", sequence=grant.sequence)
+                audit.record(
+                    session.spec,
+                    who=session.holder,
+                    action="token.scrub",
+                    outcome="Scrubbed",
+                    sequence=grant.sequence,
+                )
         except (NotFound, imports.ImportUnreadable):
             pass
         except (Conflict, KubeError) as error:

@@ -7,12 +7,15 @@ stored, whoever stopped waiting. `ensure` and the token source only watch it.
 import asyncio
 import random
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+from qbsync.engine.breaker import Circuits
 from qbsync.engine.clock import Clock
 from qbsync.kube.secrets import SecretsApi
 from qbsync.quickbooks.client import AccessToken
 from qbsync.quickbooks.oauth import OAuthClient
+from qbsync.tokens import audit
 from qbsync.tokens.deposit import Depositor
 from qbsync.tokens.errors import TokenUnavailable
 from qbsync.tokens.grant import Grant
@@ -23,6 +26,7 @@ from qbsync.tokens.refresh import Abandoned, Refresher
 from qbsync.tokens.report import report, verdict
 from qbsync.tokens.session import FROM_STORED, Ask, Session
 from qbsync.tokens.spec import Fence, GrantSpec, KeeperSettings, OnChange, Trigger
+from qbsync.tokens.spool import Recovery, Spool
 from qbsync.tokens.store import TokenStore
 
 _SCHEDULED = Ask(Trigger.SCHEDULED)
@@ -52,21 +56,30 @@ class Keeper:
         fence: Fence,
         process_id: str,
         settings: KeeperSettings | None = None,
+        circuits: Circuits | None = None,
+        spool: Spool | None = None,
         on_change: OnChange = _ignore_change,
         on_abandoned: Abandoned = _ignore_abandoned,
     ) -> None:
-        """`process_id` is random per process: a restarted pod is not its predecessor."""
+        """`process_id` is random per process: a restarted pod is not its predecessor.
+
+        What earlier processes left in `spool` is stored before the grant it belongs to is used.
+        """
         self._settings = settings or KeeperSettings()
         self._clock = clock
         self._process_id = process_id
         self._on_change = on_change
-        store = TokenStore(secrets=secrets, keyring=keyring)
+        self._spool = spool or Spool(None)
+        self._store = store = TokenStore(secrets=secrets, keyring=keyring, clock=clock)
+        self._recovery = Recovery(spool=self._spool, store=store, clock=clock, rng=rng)
         self._refresher = Refresher(
             store=store,
-            intake=Intake(store, secrets, clock, rng, fence, self._settings),
-            depositor=Depositor(store=store, clock=clock, rng=rng, on_stall=self._tell),
+            intake=Intake(store, self._recovery, secrets, clock, rng, fence, self._settings),
+            depositor=Depositor(store=store, clock=clock, rng=rng, on_stall=self._stalled),
+            spool=self._spool,
             secrets=secrets,
             oauth=oauth,
+            circuits=circuits or Circuits(clock=clock, rng=rng),
             clock=clock,
             rng=rng,
             fence=fence,
@@ -105,6 +118,7 @@ class Keeper:
 
         A refresh under way is still stored; if the Secret was deleted as well, `on_abandoned` is called.
         """
+        self._refresher.spread.forget((namespace, name))
         session = self._sessions.pop((namespace, name), None)
         if session is not None:
             session.gone = True
@@ -113,11 +127,29 @@ class Keeper:
         """The connections whose newest tokens are in memory only."""
         return tuple(session.spec for session in self._sessions.values() if session.stalled is not None)
 
+    @property
+    def unwritable_for(self) -> timedelta:
+        """Since when no token Secret at all could be written; nothing if the last write succeeded."""
+        return self._store.unwritable_for
+
     async def drain(self) -> None:
         """Spend no token any more, and return once every answer that was asked for is stored."""
         self._refresher.stopping = True
         while self._flights:
             await asyncio.wait(set(self._flights))
+
+    def give_up(self) -> int:
+        """The process ends now: put what could not be stored on the disk; returns how many answers that are."""
+        left = self._spool.sync()
+        for answer in left:
+            audit.record(
+                answer.place,
+                who=answer.intent.holder,
+                action="token.spool",
+                outcome="Spooled",
+                sequence=answer.intent.sequence,
+            )
+        return len(left)
 
     async def access(self, connection: GrantSpec, session: Session) -> AccessToken:
         """A token for a call, refreshed first if it has to be; raises `TokenUnavailable`. For `GrantTokens`."""
@@ -198,6 +230,11 @@ class Keeper:
         """Somebody other than `ensure` brought news: the connection should be looked at."""
         if session.watchers == 0 and not session.gone:
             self._on_change(session.spec)
+
+    def _stalled(self, session: Session) -> None:
+        """An answer cannot be stored: it may take hours, so it is put on the disk itself."""
+        self._spool.sync()
+        self._tell(session)
 
     async def _watch(self, session: Session) -> None:
         """Return when the flight ends, or cannot store its answer, or takes long while the token still serves."""

@@ -120,6 +120,11 @@ class Keyring:
         return self._keys[0]
 
     @property
+    def keys(self) -> tuple[MasterKey, ...]:
+        """All keys, primary first."""
+        return self._keys
+
+    @property
     def kids(self) -> tuple[str, ...]:
         """The ids of all keys, primary first."""
         return tuple(key.kid for key in self._keys)

@@ -85,6 +85,26 @@ def does_not_open(spec: GrantSpec, error: Exception) -> Paused:
     )
 
 
+def spooled_does_not_open(error: Exception) -> Paused:
+    """Newer tokens than those in the Secret lie in the spool directory, and cannot be read."""
+    return Paused(
+        ConnectionReason.DECRYPTION_FAILED,
+        f"the newest tokens are in the spool directory (--spool-dir): {error}, or remove them there",
+        retry=_LOOK_AGAIN,
+        final=True,
+    )
+
+
+def circuit_open(left: timedelta) -> Paused:
+    """So many calls to the token endpoint failed that it is left alone."""
+    return Paused(
+        ConnectionReason.PROVIDER_UNAVAILABLE,
+        "so many refreshes failed that the token endpoint is left alone for a while (status.circuit)",
+        retry=left,
+        token_call=True,
+    )
+
+
 def secret_missing(message: str, *, settings: KeeperSettings) -> Paused:
     """The client Secret or the import Secret is not there."""
     return Paused(ConnectionReason.SECRET_NOT_FOUND, message, retry=settings.secret_poll, final=True)

@@ -18,13 +18,13 @@ from qbsync.api.connection import (
     ImportPolicy,
     InvoiceCounters,
     Limits,
-    Lookup,
     QuickBooksConnectionSpec,
     QuickBooksConnectionStatus,
 )
 from qbsync.api.meta import REQUESTED_AT, TEST, Kind, handled
 from qbsync.engine.announcer import Announcer
 from qbsync.engine.backoff import Backoff
+from qbsync.engine.breaker import Circuit, Circuits, CircuitState, Endpoint
 from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Company, Key
 from qbsync.engine.reporter import Reporter
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 
 PROBE_INTERVAL = timedelta(hours=1)
 """How often a company that refused us at the door is asked again."""
+OPEN_LONG = timedelta(minutes=5)
+"""A circuit that has not closed for this long is the connection's reason."""
 CONFLICT_CHECK = timedelta(minutes=1)
 COUNTED_EVERY = timedelta(seconds=60)
 
@@ -100,6 +102,7 @@ class ConnectionReconciler:
         store: ObjectStore,
         reporter: Reporter,
         keeper: Keeper,
+        circuits: Circuits,
         announcer: Announcer,
         observer: ConnectionObserver,
         provider_of: Callable[[QuickBooksConnectionSpec], Provider],
@@ -107,16 +110,20 @@ class ConnectionReconciler:
         closed_namespace: str | None,
         wake_invoices: Callable[[Company, bool], None],
         enqueue: Callable[[Company, Key, timedelta], None],
+        reads_blocked: Callable[[Company], timedelta | None] = lambda _: None,
     ) -> None:
         """`provider_of` raises `EndpointRefused`. `closed_namespace`: its Secrets are not for connections.
+        `reads_blocked`: in how long a read is tried again where the app's allowance is used up.
 
         `wake_invoices(company, changed)`: the connection became ready, or its spec has changed.
         """
         self._clock, self._rng, self._store, self._reporter = clock, rng, store, reporter
         self._keeper, self._announcer, self._observer = keeper, announcer, observer
+        self._circuits = circuits
         self._provider_of, self._client_of = provider_of, client_of
         self._closed_namespace = closed_namespace
         self._wake_invoices, self._enqueue = wake_invoices, enqueue
+        self._reads_blocked = reads_blocked
         self._backoff = Backoff(base=timedelta(seconds=2), cap=timedelta(minutes=5))
         self._memory: dict[Company, _Memory] = {}
 
@@ -266,11 +273,12 @@ class ConnectionReconciler:
         probing = memory.refused is not None and (
             memory.probe_at is None or self._clock.now() >= memory.probe_at
         )
+        probing = probing or self._circuit(look.company).state is CircuitState.HALF_OPEN
+        blocked = self._reads_blocked(look.company)
+        probing = probing or (blocked is not None and blocked <= timedelta())
         stale = memory.company_moved or look.request is not None
         if status.company is not None and not probing and not stale:
-            if memory.refused is None:
-                return verdict, status.company
-            return _refusal(memory.refused, status), status.company
+            return self._unasked(look, verdict), status.company
         try:
             known = await _read_company(client)
         except (WrongRealm, AccessLost, Unauthorized) as error:
@@ -279,12 +287,35 @@ class ConnectionReconciler:
         except QuickBooksError as error:
             memory.failures += 1
             if status.company is not None:
-                return verdict, status.company
+                return self._unasked(look, verdict), status.company
             message = f"the company could not be read yet: {error}"
             return Verdict(ConnectionReason.IMPORTING, message), None
         memory.refused, memory.probe_at, memory.failures = None, None, 0
         memory.company_moved = False
         return verdict, known
+
+    def _unasked(self, look: _Look, verdict: Verdict) -> Verdict:
+        """What stands of a company that was not asked, or did not answer, now."""
+        if look.memory.refused is not None:
+            return _refusal(look.memory.refused, look.status)
+        if self._reads_blocked(look.company) is not None:
+            return Verdict(
+                ConnectionReason.READ_BUDGET_EXHAUSTED,
+                "Intuit answers every read of the app with 429, and its monthly allowance is nearly used up "
+                "(status.usage): one read an hour is tried, until Intuit allows more or the month ends",
+            )
+        circuit = self._circuit(look.company)
+        if circuit.opened_at is None or self._clock.now() - circuit.opened_at < OPEN_LONG:
+            return verdict
+        return Verdict(
+            ConnectionReason.CIRCUIT_OPEN,
+            f"calls to QuickBooks fail since {circuit.opened_at:%Y-%m-%d %H:%M} UTC: "
+            "it is left alone until status.circuit.retryAt, then asked once",
+        )
+
+    def _circuit(self, company: Company) -> Circuit:
+        """Of the API."""
+        return next(one for one in self._circuits.each(company) if one.endpoint is Endpoint.API)
 
     # -- reporting ---------------------------------------------------------------------------------------
 
@@ -312,13 +343,25 @@ class ConnectionReconciler:
             health=health,
             company=known,
             counters=self._counters(company, memory),
+            circuit=self._circuits.each(company)[0],
         )
+        status = self._with_what_others_wrote(snapshot, status)
         changed = previous.observed_generation != snapshot.generation or known != previous.company
         self._reporter.report(snapshot.key, status.document())
         self._observer.connection_seen(company, status, health)
         self._announce(snapshot, previous, status, health)
         self._wake(company, memory, status, changed=changed)
-        return self._next_look(memory, verdict, health, now)
+        return self._next_look(company, memory, verdict, health, now)
+
+    def _with_what_others_wrote(
+        self, snapshot: Snapshot, status: QuickBooksConnectionStatus
+    ) -> QuickBooksConnectionStatus:
+        """The parts that are not of this room may have moved since the look began."""
+        now = self._store.get(snapshot.key)
+        if now is None:
+            return status
+        newest = QuickBooksConnectionStatus.model_validate(now.status)
+        return status.model_copy(update={"drift": newest.drift, "usage": newest.usage})
 
     def _announce(
         self,
@@ -330,7 +373,12 @@ class ConnectionReconciler:
         for event in health.events if health is not None else ():
             post = self._announcer.warning if event.warning else self._announcer.normal
             post(snapshot, event.reason, event.message)
+        self._announce_circuit(snapshot, previous)
         was = find(previous.conditions, ConditionType.READY)
+        # What the status said before was announced before, by this process or an earlier one.
+        warning = health.expiry_warning if health is not None else None
+        if warning is not None and (was is None or warning not in was.message):
+            self._announcer.warning(snapshot, "RefreshTokenExpiringSoon", warning)
         ready = find(status.conditions, ConditionType.READY)
         told = {event.reason for event in health.events} if health is not None else set()
         if ready is None or ready.status is not ReadyStatus.FALSE or ready.reason in told:
@@ -338,17 +386,34 @@ class ConnectionReconciler:
         if was is None or was.reason != ready.reason:
             self._announcer.warning(snapshot, ready.reason, ready.message)
 
+    def _announce_circuit(self, snapshot: Snapshot, previous: QuickBooksConnectionStatus) -> None:
+        was_open = previous.circuit is not None and previous.circuit.opened_at is not None
+        for circuit in self._circuits.each(snapshot.company):
+            if circuit.opened_at is not None and not was_open:
+                endpoint = "token endpoint" if circuit.endpoint is Endpoint.TOKEN else "API"
+                message = (
+                    f"so many calls to QuickBooks' {endpoint} failed within a minute that it is left alone "
+                    f"until {circuit.retry_at:%H:%M:%S} UTC"
+                )
+                self._announcer.warning(snapshot, "CircuitOpened", message)
+
     def _wake(
         self, company: Company, memory: _Memory, status: QuickBooksConnectionStatus, *, changed: bool
     ) -> None:
         ready = find(status.conditions, ConditionType.READY)
-        is_ready = ready is not None and ready.status is ReadyStatus.TRUE
+        closed = self._circuit(company).state is CircuitState.CLOSED
+        is_ready = ready is not None and ready.status is ReadyStatus.TRUE and closed
         if changed or (is_ready and not memory.ready):
             self._wake_invoices(company, changed)
         memory.ready = is_ready
 
     def _next_look(
-        self, memory: _Memory, verdict: Verdict, health: GrantHealth | None, now: datetime
+        self,
+        company: Company,
+        memory: _Memory,
+        verdict: Verdict,
+        health: GrantHealth | None,
+        now: datetime,
     ) -> timedelta | None:
         if health is None:
             return CONFLICT_CHECK if verdict.reason is ConnectionReason.REALM_CONFLICT else None
@@ -357,6 +422,14 @@ class ConnectionReconciler:
             due.append(self._backoff.delay(memory.failures, self._rng))
         if memory.refused is not None and memory.probe_at is not None:
             due.append(memory.probe_at - now)
+        blocked = self._reads_blocked(company)
+        if blocked is not None:
+            due.append(max(blocked, timedelta(seconds=1)))
+        circuit = self._circuit(company)
+        if circuit.retry_at is not None and circuit.opened_at is not None:
+            # One look when a call may be tried, and one when it has been open for long.
+            due.append(max(circuit.retry_at - now, timedelta(seconds=1)))
+            due += [wait for wait in [circuit.opened_at + OPEN_LONG - now] if wait > timedelta()]
         return max(min(due), timedelta())
 
     def _counters(self, company: Company, memory: _Memory) -> InvoiceCounters | None:
@@ -392,6 +465,7 @@ async def _read_company(client: CompanyClient) -> CompanyStatus:
         country=info.country,
         currency=preferences.home_currency,
         custom_transaction_numbers=preferences.custom_transaction_numbers,
+        multicurrency=preferences.multicurrency,
     )
 
 
@@ -403,12 +477,8 @@ def _pending_request(snapshot: Snapshot, status: QuickBooksConnectionStatus) -> 
 
 def without_effect(spec: QuickBooksConnectionSpec, annotations: Mapping[str, str]) -> str:
     """What a connection asks for and this release does not do: said, since the rest works without it."""
-    settings = spec.invoices
     asked = {
         "spec.deletionPolicy Revoke": spec.deletion_policy is ConnectionDeletionPolicy.REVOKE,
-        "spec.invoices.lookup WhenInDoubt": settings is not None and settings.lookup is Lookup.WHEN_IN_DOUBT,
-        "spec.invoices.drift": settings is not None and settings.drift is not None,
-        "spec.invoices.incomeAccount": settings is not None and settings.income_account is not None,
         f"annotation {TEST}": bool(annotations.get(TEST)),
     }
     names = ", ".join(name for name, given in asked.items() if given)

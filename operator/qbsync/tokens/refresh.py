@@ -14,7 +14,9 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from qbsync.engine.breaker import Breaker, CircuitOpen, Circuits, Endpoint
 from qbsync.engine.clock import Clock
+from qbsync.engine.keys import Company
 from qbsync.kube.errors import Conflict, KubeError, NotFound
 from qbsync.kube.secrets import SecretsApi
 from qbsync.quickbooks import errors as quickbooks
@@ -28,6 +30,8 @@ from qbsync.tokens.intake import Intake, foreign_lock
 from qbsync.tokens.schedule import Rejection
 from qbsync.tokens.session import Ask, Paused, RefusedClient, Session
 from qbsync.tokens.spec import Fence, GrantSpec, KeeperSettings, Trigger
+from qbsync.tokens.spool import Spool, SpooledAnswer, SpoolPlace
+from qbsync.tokens.spread import Spread
 from qbsync.tokens.store import Draft, Stored, TokenStore
 
 logger = logging.getLogger(__name__)
@@ -74,8 +78,10 @@ class Refresher:
         store: TokenStore,
         intake: Intake,
         depositor: Depositor,
+        spool: Spool,
         secrets: SecretsApi,
         oauth: OAuthClient,
+        circuits: Circuits,
         clock: Clock,
         rng: random.Random,
         fence: Fence,
@@ -85,13 +91,16 @@ class Refresher:
         self._store = store
         self._intake = intake
         self._depositor = depositor
+        self._spool = spool
         self._secrets = secrets
         self._oauth = oauth
+        self._circuits = circuits
         self._clock = clock
         self._rng = rng
         self._fence = fence
         self._settings = settings
         self._on_abandoned = on_abandoned
+        self.spread = Spread(rng)
         self.stopping = False
         """The process ends: no token is spent any more."""
 
@@ -155,6 +164,8 @@ class Refresher:
         if lock := foreign_lock(session, stored, clock=self._clock, settings=self._settings):
             raise lock
         self._check_spent(session, grant)
+        if (wait := self._circuit(session).retry_in()) is not None:
+            raise pauses.circuit_open(wait)
         identity = grant.memory.fingerprint(credentials.identity(client))
         asked = ask.trigger is Trigger.REQUESTED and session.request is not None
         self._check_client(session, identity, asked=asked)
@@ -225,12 +236,10 @@ class Refresher:
         )
         session.spent = Spent(claim.token_hash(grant), until=float("inf"), running_until=float("inf"))
         try:
-            answer = await self._oauth.refresh(
-                provider=session.spec.provider,
-                credentials=client,
-                refresh_token=grant.refresh_token,
-                timeout=self._settings.token_timeout - timedelta(seconds=sent - claimed.at),
-            )
+            answer = await self._ask(session, call, client)
+        except CircuitOpen as error:
+            await self._unspent(session, call)
+            raise pauses.circuit_open(error.retry_in) from None
         except quickbooks.InvalidGrant as error:
             await self._invalid_grant(session, call, error)
         except quickbooks.InvalidClient as error:
@@ -247,16 +256,30 @@ class Refresher:
         else:
             await self._keep(session, call, answer)
 
+    async def _ask(self, session: Session, call: Call, client: ClientCredentials) -> TokenAnswer:
+        """The POST; only what says something about the provider counts for its circuit."""
+        with self._circuit(session).call() as outcome:
+            try:
+                answer = await self._oauth.refresh(
+                    provider=session.spec.provider,
+                    credentials=client,
+                    refresh_token=call.claimed.grant.refresh_token,
+                    timeout=self._settings.token_timeout - timedelta(seconds=call.sent - call.claimed.at),
+                )
+            except quickbooks.TokenError as error:
+                outcome.failed = _blames_provider(error)
+                raise
+            outcome.failed = False
+            return answer
+
+    def _circuit(self, session: Session) -> Breaker:
+        return self._circuits.of(Company(*session.spec.key), Endpoint.TOKEN)
+
     async def _keep(self, session: Session, call: Call, answer: TokenAnswer) -> None:
         """Step 5: store the answer, whatever happens; then publish it."""
         answered = self._clock.monotonic()
         fresh = self._granted(session, call, answer)
-        mine = call.claimed.intent
-
-        def change(stored: Stored) -> Draft | None:
-            return changes.deposit(stored, fresh, mine=mine, floor=session.floor, gone=session.gone)
-
-        stored = await self._depositor.settle(session, call.claimed.stored, change)
+        stored = await self._deposit(session, call, fresh)
         session.spent = None
         took = timedelta(seconds=self._clock.monotonic() - answered)
         if stored.secret is None:
@@ -272,13 +295,32 @@ class Refresher:
         """An unusable answer that held a refresh token all the same: that one is current now, so it is stored."""
         if error.received is None or error.received == call.claimed.grant.refresh_token:
             return
-        old, mine = call.claimed.grant, call.claimed.intent
-        fresh = replace(old, refresh_token=error.received, rotated_at=call.sent_at, claim=mine.claim)
+        fresh = replace(
+            call.claimed.grant,
+            refresh_token=error.received,
+            rotated_at=call.sent_at,
+            claim=call.claimed.intent.claim,
+        )
+        session.take(await self._deposit(session, call, fresh))
+
+    async def _deposit(self, session: Session, call: Call, fresh: Grant) -> Stored:
+        """Into the spool at once, into the Secret for as long as that takes, and out of the spool."""
+        mine = call.claimed.intent
+        spooled = self._keep_aside(session.spec, fresh, mine) if self._spool.usable else None
 
         def change(stored: Stored) -> Draft | None:
             return changes.deposit(stored, fresh, mine=mine, floor=session.floor, gone=session.gone)
 
-        session.take(await self._depositor.settle(session, call.claimed.stored, change))
+        stored = await self._depositor.settle(session, call.claimed.stored, change)
+        if spooled is not None:
+            self._spool.discard(spooled)
+        return stored
+
+    def _keep_aside(self, spec: GrantSpec, fresh: Grant, mine: Intent) -> SpooledAnswer:
+        place = SpoolPlace.of(spec)
+        spooled = SpooledAnswer(place, mine, self._store.seal(place, fresh))
+        self._spool.keep(spooled)
+        return spooled
 
     def _granted(self, session: Session, call: Call, answer: TokenAnswer) -> Grant:
         """The grant after this answer; expiries count from the moment of sending."""
@@ -286,7 +328,7 @@ class Refresher:
         refresh = answer.refresh_token if _present(answer.refresh_token) else None
         rotated = refresh is not None and refresh != old.refresh_token
         hard = answer.refresh_hard_expires_in
-        return replace(
+        fresh = replace(
             old,
             refresh_token=refresh or old.refresh_token,
             uid=session.spec.uid,
@@ -298,10 +340,14 @@ class Refresher:
             refreshed_at=sent_at,
             rotated_at=sent_at if rotated else old.rotated_at,
             claim=call.claimed.intent.claim,
-            jitter=self._rng.random(),
             scrub=old.scrub and session.scrub_at != float("inf"),
             standby=None,
         )
+
+        def due(share: float) -> datetime | None:
+            return schedule.next_refresh(replace(fresh, jitter=share), session.spec.refresh_before)
+
+        return replace(fresh, jitter=self.spread.draw(session.spec.key, due))
 
     def _publish(
         self, session: Session, call: Call, answer: TokenAnswer, *, ours: bool, stored_in: timedelta
@@ -318,6 +364,7 @@ class Refresher:
     def _abandon(self, session: Session, fresh: Grant, answer: TokenAnswer) -> None:
         audit.record(
             session.spec,
+            who=session.holder,
             action="token.abandon",
             outcome="ConnectionDeleted",
             sequence=fresh.sequence,
@@ -331,7 +378,7 @@ class Refresher:
         outcome = RefreshOutcome.REFUSED if refused else RefreshOutcome.NOT_PROCESSED
         self._failed(session, call, outcome, str(error), error.intuit_tid)
         await self._unspent(session, call)
-        raise pauses.failed(str(error), schedule.BACKOFF.delay(session.failures, self._rng))
+        raise pauses.failed(str(error), self._retry_delay(session, call))
 
     async def _unspent(self, session: Session, call: Call) -> None:
         """This use of the token came to nothing; an earlier one may still be running, then the intent stays."""
@@ -350,7 +397,10 @@ class Refresher:
         session.spent = Spent(claim.token_hash(call.claimed.grant), until, running_until=running)
         self._failed(session, call, RefreshOutcome.UNKNOWN, message, intuit_tid)
         left = timedelta(seconds=max(until - self._clock.monotonic(), 0.0))
-        raise pauses.failed(message, left + schedule.BACKOFF.delay(session.failures, self._rng))
+        raise pauses.failed(message, left + self._retry_delay(session, call))
+
+    def _retry_delay(self, session: Session, call: Call) -> timedelta:
+        return schedule.retry_delay(session.failures, access_left=call.access_left, rng=self._rng)
 
     async def _invalid_client(self, session: Session, call: Call, error: quickbooks.InvalidClient) -> None:
         until = self._clock.monotonic() + schedule.CREDENTIALS_RETRY.total_seconds()
@@ -426,6 +476,7 @@ class Refresher:
         )
         audit.record(
             session.spec,
+            who=session.holder,
             action="token.refresh",
             outcome=outcome,
             trigger=call.trigger,
@@ -440,6 +491,13 @@ class Refresher:
 
 def _is_of(spent: Spent | None, grant: Grant) -> bool:
     return spent is not None and spent.token_hash == claim.token_hash(grant)
+
+
+def _blames_provider(error: quickbooks.TokenError) -> bool | None:
+    if isinstance(error, quickbooks.TokenNotProcessed):
+        # Throttled, or this process's own trouble: the endpoint may be as well as ever.
+        return None if error.status == 429 or error.ours else True
+    return isinstance(error, quickbooks.TokenPerhapsProcessed)
 
 
 def _present(token: SecretStr | None) -> bool:

@@ -6,7 +6,7 @@ from typing import Final
 from qbsync.api.reasons import ConnectionReason
 from qbsync.engine.clock import Clock
 from qbsync.tokens import schedule
-from qbsync.tokens.health import Authorized, GrantEvent, GrantHealth
+from qbsync.tokens.health import Authorized, GrantHealth
 from qbsync.tokens.session import Session
 from qbsync.tokens.spec import KeeperSettings
 
@@ -20,8 +20,8 @@ def report(session: Session, *, clock: Clock, settings: KeeperSettings) -> Grant
     """The state now; hands over, and forgets, the records and Events collected since the last report."""
     now = clock.now()
     reason, message = verdict(session)
-    warning = _expiry_warning(session, now)
     grant = session.grant
+    warning = schedule.expires_soon(grant, now) if grant is not None else None
     health = GrantHealth(
         reason=reason,
         message=f"{message}; {warning}" if warning else message,
@@ -37,6 +37,7 @@ def report(session: Session, *, clock: Clock, settings: KeeperSettings) -> Grant
         last_refresh=grant.refreshed_at if grant is not None else None,
         consecutive_failures=session.failures,
         records=tuple(session.records),
+        expiry_warning=warning,
         events=tuple(session.events),
         key_id=session.kid,
         sequence=session.sequence,
@@ -85,7 +86,9 @@ def _authorized(session: Session) -> Authorized:
         return Authorized(None, ConnectionReason.CREDENTIALS_REJECTED, trouble.message if trouble else "")
     if grant.refreshed_at is None:
         return Authorized(None, ConnectionReason.IMPORTING, "the imported tokens have not been refreshed yet")
-    return Authorized(True, ConnectionReason.TOKEN_FRESH, "Intuit accepted the grant at the last refresh")
+    return Authorized(
+        True, ConnectionReason.TOKEN_FRESH, "the provider accepted the grant at the last refresh"
+    )
 
 
 def _next_due(session: Session, *, now: datetime, monotonic: float, settings: KeeperSettings) -> datetime:
@@ -113,11 +116,3 @@ def _next_refresh(session: Session, *, now: datetime, monotonic: float) -> datet
 
 def _until(moment: float, monotonic: float) -> timedelta:
     return timedelta(seconds=max(moment - monotonic, 0.0))
-
-
-def _expiry_warning(session: Session, now: datetime) -> str | None:
-    warning = schedule.expires_soon(session.grant, now) if session.grant is not None else None
-    if warning is not None:
-        event = GrantEvent("RefreshTokenExpiringSoon", warning, warning=True)
-        session.say(event, again_after=schedule.WARN_AGAIN)
-    return warning

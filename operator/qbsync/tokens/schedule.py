@@ -1,5 +1,6 @@
 """When what is due. Pure: times in, times out."""
 
+import random
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,8 +14,8 @@ STORE_BACKOFF: Final = Backoff(base=timedelta(seconds=1), cap=timedelta(seconds=
 """While an answer that is in memory cannot be stored: nothing is worth more than the next try."""
 CREDENTIALS_RETRY: Final = timedelta(hours=1)
 """Rejected credentials that did not change are tried again after this."""
-EXPIRY_WARNING: Final = timedelta(days=30)
-WARN_AGAIN: Final = timedelta(days=1)
+EXPIRY_WARNINGS: Final = (timedelta(days=1), timedelta(days=7), timedelta(days=30))
+"""Before the end of a refresh token; each is told once. QuickBooks itself warns at 30 and at 7 days."""
 
 JITTER: Final = 0.1
 FALLBACK_MARGIN: Final = 2 / 3
@@ -62,6 +63,15 @@ def next_refresh(grant: Grant, refresh_before: timedelta) -> datetime | None:
     return max(due, issued + min(_LEAST_PAUSE, lifetime / 3))
 
 
+def retry_delay(failures: int, *, access_left: timedelta, rng: random.Random) -> timedelta:
+    """After `failures` ≥ 1 in a row: full-jitter backoff, inside what is left of the access token.
+
+    However long it has failed, a third of what is left passes at most, so that the token does not end untried.
+    """
+    delay = BACKOFF.delay(failures, rng)
+    return min(delay, max(access_left / 3, BACKOFF.base)) if access_left > timedelta() else delay
+
+
 def unknown_hold(*, server_timeout: timedelta, access_left: timedelta) -> timedelta:
     """After an answer that never came: how long, from sending, the same token is not sent again.
 
@@ -84,13 +94,20 @@ def next_probe(rejection: Rejection, refresh_ends_at: datetime | None) -> dateti
 
 
 def expires_soon(grant: Grant, now: datetime) -> str | None:
-    """What to say in the 30 days before the refresh token's end; None before that."""
+    """What to say in the 30 days before the refresh token's end; None before that.
+
+    Other words from 7 days, and from 1 day before the end: whoever repeats only what is new repeats it then.
+    """
     end = grant.refresh_ends_at
-    if end is None or end - now > EXPIRY_WARNING:
+    if end is None:
         return None
+    step = next((step for step in EXPIRY_WARNINGS if end - now <= step), None)
+    if step is None:
+        return None
+    when = f"{end:%Y-%m-%d} (within {step.days} day{'s' if step.days > 1 else ''})"
     if end == grant.refresh_hard_expires_at:
         return (
-            f"Intuit's limit for this authorization ends it on {end:%Y-%m-%d}, whatever is refreshed: "
+            f"the provider's limit for this authorization ends it on {when}, whatever is refreshed: "
             "reconnect the company before"
         )
-    return f"the refresh token ends on {end:%Y-%m-%d} unless a refresh succeeds before"
+    return f"the refresh token ends on {when} unless a refresh succeeds before"

@@ -30,6 +30,32 @@ class Trigger(StrEnum):
     IMPORT = "Import"
 
 
+class Place(Protocol):
+    """Where a grant lies, and whose it is: as much as reading and writing its Secret takes."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str:
+        """Of the connection."""
+        ...
+
+    @property
+    def uid(self) -> str:
+        """Of the connection object."""
+        ...
+
+    @property
+    def realm(self) -> str: ...
+
+    @property
+    def tokens_secret_name(self) -> str: ...
+
+    @property
+    def binding(self) -> EnvelopeBinding: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ImportRef:
     """`spec.importTokensFrom`: a Secret of the connection's namespace with plaintext tokens."""

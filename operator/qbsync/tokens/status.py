@@ -13,7 +13,9 @@ from qbsync.api.conditions import (
     summarize,
     suspended,
 )
+from qbsync.api.connection import CircuitState as ReportedState
 from qbsync.api.connection import (
+    CircuitStatus,
     CompanyStatus,
     EncryptionStatus,
     InvoiceCounters,
@@ -21,6 +23,7 @@ from qbsync.api.connection import (
 )
 from qbsync.api.connection import RefreshRecord as HistoryRecord
 from qbsync.api.meta import Kind
+from qbsync.engine.breaker import Circuit
 from qbsync.tokens.health import Authorized, GrantHealth, RefreshRecord
 
 HISTORY_LENGTH = 20
@@ -54,8 +57,9 @@ def connection_status(
     health: GrantHealth | None,
     company: CompanyStatus | None,
     counters: InvoiceCounters | None,
+    circuit: Circuit,
 ) -> QuickBooksConnectionStatus:
-    """The whole status; `health` None where the grant was not even looked at."""
+    """The whole status; `health` None where the grant was not even looked at. `circuit`: the worst one."""
     conditions = summarize(
         previous=previous.conditions,
         kind=Kind.CONNECTION,
@@ -74,6 +78,9 @@ def connection_status(
             "conditions": conditions,
             "company": company,
             "invoices": counters,
+            "circuit": CircuitStatus(
+                state=ReportedState(circuit.state), opened_at=circuit.opened_at, retry_at=circuit.retry_at
+            ),
             "last_handled_request": occasion.handled_request or previous.last_handled_request,
         }
     )

@@ -6,23 +6,27 @@ open intent and for a refused grant. Anything else of that name is somebody else
 
 import json
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from qbsync.kube.errors import NotFound
+from qbsync.engine.clock import Clock
+from qbsync.kube.errors import Conflict, KubeError, NotFound
 from qbsync.kube.secrets import Secret, SecretsApi
 from qbsync.tokens import claim, envelope
 from qbsync.tokens.claim import Intent
+from qbsync.tokens.envelope import EnvelopeBinding
 from qbsync.tokens.errors import DamagedEnvelope, EnvelopeError, SecretConflict
 from qbsync.tokens.grant import Grant
 from qbsync.tokens.keyring import Keyring
 from qbsync.tokens.schedule import Rejection
-from qbsync.tokens.spec import GrantSpec, label_value
+from qbsync.tokens.spec import Place, label_value
 
 SECRET_TYPE: Final = "qbsync.dev/tokens"  # noqa: S105 - a type, no secret
 CONNECTION_LABEL: Final = "qbsync.dev/connection"
 REALM_LABEL: Final = "qbsync.dev/realm"
 ENVELOPE_KEY: Final = "envelope"
+BOUND_TO: Final = "qbsync.dev/bound-to"
+"""Annotation: what the envelope is bound to, for whoever has no connection to ask. Only a hint: the cipher decides."""
 REJECTED: Final = "qbsync.dev/refresh-refused"
 """Annotation: how often the current grant was refused, so that a restart goes on with the probing schedule."""
 
@@ -54,11 +58,20 @@ class Draft:
 class TokenStore:
     """Reads and writes token Secrets. Lets every `KubeError` through."""
 
-    def __init__(self, *, secrets: SecretsApi, keyring: Keyring) -> None:
+    def __init__(self, *, secrets: SecretsApi, keyring: Keyring, clock: Clock) -> None:
         self._secrets = secrets
         self._keyring = keyring
+        self._clock = clock
+        self._unwritable_since: float | None = None
 
-    async def read(self, spec: GrantSpec) -> Stored:
+    @property
+    def unwritable_for(self) -> timedelta:
+        """Since when no token Secret at all could be written; nothing while the last write succeeded."""
+        if self._unwritable_since is None:
+            return timedelta()
+        return timedelta(seconds=self._clock.monotonic() - self._unwritable_since)
+
+    async def read(self, spec: Place) -> Stored:
         """The current state; raises `SecretConflict` if the name is taken by something that is not ours."""
         try:
             secret = await self._secrets.get(spec.namespace, spec.tokens_secret_name)
@@ -67,20 +80,23 @@ class TokenStore:
         _check_ours(secret, spec)
         return self._open(secret, spec)
 
-    async def write(self, spec: GrantSpec, stored: Stored, draft: Draft) -> Stored:
+    async def write(self, spec: Place, stored: Stored, draft: Draft) -> Stored:
         """Put `draft` in the place of exactly `stored`.
 
         Raises `Conflict` if somebody wrote in between, `NotFound` if the Secret is gone. A grant that is
         the stored one is not encrypted anew.
         """
         sealed = self._sealed(spec, stored, draft.grant)
-        if stored.secret is None:
-            written = await self._secrets.create(_new(spec, sealed, draft))
-        else:
-            annotations = {**stored.secret.annotations, **_annotations(draft)}
-            kept = {key: value for key, value in annotations.items() if value}
-            data = {**stored.secret.data, ENVELOPE_KEY: sealed.encode()}
-            written = await self._secrets.replace(replace(stored.secret, data=data, annotations=kept))
+        try:
+            written = await self._put(spec, stored, draft, sealed)
+        except (Conflict, NotFound):
+            self._unwritable_since = None
+            raise
+        except KubeError:
+            if self._unwritable_since is None:
+                self._unwritable_since = self._clock.monotonic()
+            raise
+        self._unwritable_since = None
         return Stored(
             secret=written,
             grant=draft.grant,
@@ -89,12 +105,28 @@ class TokenStore:
             rejection=draft.rejection,
         )
 
-    def _sealed(self, spec: GrantSpec, stored: Stored, grant: Grant) -> str:
-        if stored.secret is not None and grant is stored.grant:
-            return stored.secret.data[ENVELOPE_KEY].decode()
+    def seal(self, spec: Place, grant: Grant) -> str:
+        """The envelope that `write` would store."""
         return envelope.seal(grant, binding=spec.binding, keyring=self._keyring)
 
-    def _open(self, secret: Secret, spec: GrantSpec) -> Stored:
+    def open(self, spec: Place, text: str) -> Grant:
+        """The grant in an envelope of that place; raises `EnvelopeError`."""
+        return envelope.open(text, binding=spec.binding, keyring=self._keyring)
+
+    async def _put(self, spec: Place, stored: Stored, draft: Draft, sealed: str) -> Secret:
+        if stored.secret is None:
+            return await self._secrets.create(_new(spec, sealed, draft))
+        annotations = {**stored.secret.annotations, **_annotations(draft)}
+        kept = {key: value for key, value in annotations.items() if value}
+        data = {**stored.secret.data, ENVELOPE_KEY: sealed.encode()}
+        return await self._secrets.replace(replace(stored.secret, data=data, annotations=kept))
+
+    def _sealed(self, spec: Place, stored: Stored, grant: Grant) -> str:
+        if stored.secret is not None and grant is stored.grant:
+            return stored.secret.data[ENVELOPE_KEY].decode()
+        return self.seal(spec, grant)
+
+    def _open(self, secret: Secret, spec: Place) -> Stored:
         stored = Stored(
             secret=secret,
             intent=claim.parse(secret.annotations.get(claim.INTENT)),
@@ -113,7 +145,7 @@ class TokenStore:
         return replace(stored, grant=grant, kid=envelope.kid_of(text))
 
 
-def _check_ours(secret: Secret, spec: GrantSpec) -> None:
+def _check_ours(secret: Secret, spec: Place) -> None:
     where = f"Secret {secret.namespace}/{secret.name}"
     way_out = "set spec.tokens.secretName to another name, or delete that Secret if nobody needs it"
     if secret.type != SECRET_TYPE:
@@ -124,15 +156,45 @@ def _check_ours(secret: Secret, spec: GrantSpec) -> None:
         raise SecretConflict(f"{where} holds the grant of another company than realm {spec.realm}: {way_out}")
 
 
-def _new(spec: GrantSpec, sealed: str, draft: Draft) -> Secret:
+def _new(spec: Place, sealed: str, draft: Draft) -> Secret:
     return Secret(
         namespace=spec.namespace,
         name=spec.tokens_secret_name,
         type=SECRET_TYPE,
         data={ENVELOPE_KEY: sealed.encode()},
         labels={CONNECTION_LABEL: label_value(spec.name), REALM_LABEL: label_value(spec.realm)},
-        annotations={key: value for key, value in _annotations(draft).items() if value},
+        annotations={
+            BOUND_TO: dump_binding(spec.binding),
+            **{key: value for key, value in _annotations(draft).items() if value},
+        },
     )
+
+
+def dump_binding(binding: EnvelopeBinding) -> str:
+    """The annotation `BOUND_TO`."""
+    content = {
+        "namespace": binding.namespace,
+        "connection": binding.name,
+        "realm": binding.realm,
+        "environment": binding.environment,
+        "tokenHost": binding.token_host,
+    }
+    return json.dumps(content, separators=(",", ":"))
+
+
+def parse_binding(text: str | None) -> EnvelopeBinding | None:
+    """The inverse of `dump_binding`; None for anything else."""
+    try:
+        content = json.loads(text or "")
+        return EnvelopeBinding(
+            namespace=str(content["namespace"]),
+            name=str(content["connection"]),
+            realm=str(content["realm"]),
+            environment=str(content["environment"]),
+            token_host=str(content["tokenHost"]),
+        )
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _annotations(draft: Draft) -> dict[str, str]:

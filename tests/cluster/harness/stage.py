@@ -99,6 +99,17 @@ class Stage:
         """Everything that every operator of this stage has logged."""
         return "".join(path.read_text() for path in sorted(self.folder.glob("operator-*.log")))
 
+    def audit(self, name: str) -> list[JsonObject]:
+        """The audit lines about one InvoiceSync, of all operators, oldest first."""
+        told = f"{self.namespace}/{name}"
+        lines = (line for operator in self._operators for line in tuple(operator.lines))
+        return [line for line in lines if line.get("audit") is True and line.get("object") == told]
+
+    def events(self, name: str) -> set[tuple[str, str]]:
+        """Type and reason of the Events about one object."""
+        found = self.kubectl.json("get", "events.events.k8s.io", "-n", self.namespace)["items"]
+        return {(event["type"], event["reason"]) for event in found if event["regarding"]["name"] == name}
+
     # -- objects -------------------------------------------------------------------------------------------
 
     def apply(self, *documents: JsonObject) -> None:
@@ -177,6 +188,19 @@ class Stage:
         # A query may miss what was created within the last two seconds.
         self.simulator.advance(5)
         return created
+
+    def by_hand(self, quickbooks_id: str, what: str, **body: Any) -> JsonObject:
+        """What a bookkeeper does to an invoice in QuickBooks: pay, edit, void or delete."""
+        return dict(self.simulator.post(f"/_simulator/invoices/{quickbooks_id}/{what}", body))
+
+    def call(self, method: str, path: str, body: JsonObject | None = None) -> JsonObject:
+        """Speak to QuickBooks' API as another program of the company does: `path` is what follows the realm."""
+        grant = self.simulator.tokens()
+        url = f"{self.simulator.base_url}/v3/company/{grant['realm_id']}/{path}"
+        headers = {"Authorization": f"Bearer {grant['access_token']}", "Accept": "application/json"}
+        answer = httpx2.request(method, url, json=body, headers=headers, timeout=30, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
 
     def more_than_sample(self) -> int:
         """How many invoices QuickBooks has that the sample company had not."""

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from fixtures.simulator_server import RunningSimulator
 from qbsync.api.connection import QuickBooksConnectionStatus
 from qbsync.api.meta import REQUESTED_AT, Kind
 from qbsync.companies import CompanyClients, EndpointPolicy
+from qbsync.engine.breaker import Circuits, CircuitState, Endpoint
 from qbsync.engine.clock import SystemClock
 from qbsync.engine.keys import Company, Key
 from qbsync.engine.reporter import Reporter
@@ -23,6 +24,7 @@ from qbsync.leading import company_of
 from qbsync.quickbooks.errors import AccessLost
 from qbsync.quickbooks.oauth import OAuthClient
 from qbsync.quickbooks.transport import HttpTransport
+from qbsync.tokens.errors import TokenUnavailable
 from qbsync.tokens.health import GrantHealth
 from qbsync.tokens.keeper import Keeper
 from qbsync.tokens.keyring import Keyring
@@ -37,12 +39,36 @@ class Seen(Ignored):
     ) -> None: ...
 
 
+class AheadClock(SystemClock):
+    """The machine's clock, and what a test adds to it."""
+
+    forward = 0.0
+
+    def now(self) -> datetime:
+        return super().now() + timedelta(seconds=self.forward)
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.forward
+
+
 class Scene:
-    def __init__(self, simulator: RunningSimulator, *, allow: bool = True, closed: str | None = None) -> None:
-        clock, rng = SystemClock(), random.Random(1)
+    def __init__(
+        self,
+        simulator: RunningSimulator,
+        *,
+        allow: bool = True,
+        closed: str | None = None,
+        after: "Scene | None" = None,
+    ) -> None:
+        """`after`: the process before this one; what it wrote is there."""
+        clock, rng = AheadClock(), random.Random(1)
+        self.clock = clock
         self.simulator, self.noted = simulator, Seen()
-        self.objects, self.secrets = MemoryObjects(), FakeSecrets()
+        self.objects = after.objects if after is not None else MemoryObjects()
+        self.secrets = after.secrets if after is not None else FakeSecrets()
         self.store = ObjectStore(clock=clock, company_of=company_of)
+        for body in self.objects.objects.values():
+            self.store.observe(Kind.CONNECTION, body)
         self.reporter = Reporter(
             objects=self.objects, store=self.store, clock=clock, rng=rng, observer=self.noted
         )
@@ -58,7 +84,9 @@ class Scene:
             fence=Leading(),
             process_id="test",
         )
-        clients = CompanyClients(
+        self.circuits = Circuits(clock=clock, rng=rng)
+        self.clients = clients = CompanyClients(
+            circuits=self.circuits,
             transport=self.transport,
             clock=clock,
             server_timeout=timedelta(seconds=3),
@@ -72,6 +100,7 @@ class Scene:
             store=self.store,
             reporter=self.reporter,
             keeper=self.keeper,
+            circuits=self.circuits,
             announcer=self.noted,
             observer=self.noted,
             provider_of=policy.provider,
@@ -276,3 +305,76 @@ async def test_a_grant_that_changed_is_looked_at(scene: Scene) -> None:
     await scene.look()
     scene.reconciler.touch(Company("ns", "acme"))
     await eventually(lambda: bool(scene.due), "due")
+
+
+async def _open(scene: Scene, name: str = "acme") -> None:
+    """So many calls to the API failed that its circuit opens."""
+    found = scene.store.find(Kind.CONNECTION, "ns", name)
+    assert found is not None
+    scene.simulator.fault({"operation": "read"}, {"status": 503}, times=None)
+    while scene.circuits.of(found.company, Endpoint.API).state is CircuitState.CLOSED:
+        scene.reconciler.company_moved(found.company)
+        await scene.look(name)
+    await scene.look(name)
+
+
+async def test_an_open_circuit_is_in_status_event_and_message_and_closes_by_itself(scene: Scene) -> None:
+    scene.apply()
+    status = await scene.look()
+    assert status["circuit"] == {"state": "Closed"}
+    await _open(scene)
+    status = await scene.look()
+    assert status["circuit"]["state"] == "Open"
+    assert status["circuit"]["openedAt"] < status["circuit"]["retryAt"]
+    assert ready(status)[:2] == ("True", "TokenFresh"), "for five minutes"
+    assert scene.noted.events.count("CircuitOpened") == 1
+    assert scene.again is not None
+    assert scene.again <= timedelta(seconds=45)
+    calls = scene.simulator.counters()["requests"]["read"]
+    scene.reconciler.company_moved(Company("ns", "acme"))
+    await scene.look()
+    assert scene.simulator.counters()["requests"]["read"] == calls, "nothing is sent while it is open"
+
+    scene.clock.forward += 300
+    status = await scene.look()
+    assert status["circuit"]["state"] == "Open", "the probe failed"
+    assert ready(status)[:2] == ("Unknown", "CircuitOpen")
+    assert scene.simulator.counters()["requests"]["read"] == calls + 1
+    assert scene.noted.events.count("CircuitOpened") == 1
+
+    scene.simulator.clear_faults()
+    scene.clock.forward += 300
+    scene.woken.clear()
+    status = await scene.look()
+    assert status["circuit"] == {"state": "Closed"}
+    assert ready(status)[:2] == ("True", "TokenFresh")
+    assert scene.woken == [("acme", False)]
+
+
+async def test_invoices_are_told_of_an_open_circuit_before_anything_is_begun(scene: Scene) -> None:
+    scene.apply()
+    await scene.look()
+    client = scene.clients.known(Company("ns", "acme"))
+    assert client is not None
+    await _open(scene)
+    with pytest.raises(TokenUnavailable) as refused:
+        await client.company_info()
+    assert refused.value.reason == "CircuitOpen"
+
+
+async def test_an_ending_grant_is_announced_once_however_often_the_operator_restarts(
+    simulator: RunningSimulator,
+) -> None:
+    simulator.reset()
+    simulator.switch(hardExpirySeconds=20 * 86400)
+    scene = Scene(simulator)
+    scene.apply()
+    status = await scene.look()
+    assert "reconnect the company before" in ready(status)[2]
+    assert scene.noted.events.count("RefreshTokenExpiringSoon") == 1
+    again = Scene(simulator, after=scene)
+    await again.look()
+    assert "RefreshTokenExpiringSoon" not in again.noted.events
+    for closing in (scene, again):
+        await closing.transport.aclose()
+    simulator.reset()

@@ -68,6 +68,8 @@ class TokenEndpoint:
     clock: FakeClock
     rotate: bool = True
     """A new refresh token with every refresh; else the value stays."""
+    rotate_after: float = 0.0
+    """Seconds for which a value stays the same all the same."""
     grace: float = 0.0
     """Seconds for which a superseded value still works."""
     reuse_revokes: bool = True
@@ -86,6 +88,7 @@ class TokenEndpoint:
     omit: frozenset[str] = frozenset()
     """Keys left out of the answer."""
     superseded: dict[str, float] = field(default_factory=dict)
+    rotated_at: float = 0.0
     refusals: int = 0
     on_send: Callable[[Send], None] | None = None
     _working: set[asyncio.Task[HttpResponse]] = field(default_factory=set)
@@ -153,7 +156,9 @@ class TokenEndpoint:
             return None
         number = len(self.issued)
         access = f"AT-{number}-{'x' * 40}"
-        if self.rotate:
+        now = self.clock.monotonic()
+        if self.rotate and now - self.rotated_at >= self.rotate_after:
+            self.rotated_at = now
             self.superseded[self.current] = self.clock.monotonic() + self.grace
             self.current = f"RT-{number}-rotated"
         self.issued += [access, self.current]

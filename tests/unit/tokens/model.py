@@ -6,10 +6,15 @@ histories, more kinds of trouble are more data, not more code.
 """
 
 import asyncio
+import json
+import logging
 import random
+import shutil
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from fakes.clock import FakeClock, settle
@@ -18,16 +23,21 @@ from qbsync.kube.errors import Unavailable
 from qbsync.quickbooks.client import AccessToken
 from qbsync.quickbooks.oauth import OAuthClient
 from qbsync.quickbooks.transport import HttpRequest, HttpResponse
+from qbsync.tokens import envelope, schedule
 from qbsync.tokens.errors import TokenUnavailable
-from qbsync.tokens.health import GrantHealth
+from qbsync.tokens.health import GrantHealth, RefreshOutcome
 from qbsync.tokens.keeper import Keeper
+from qbsync.tokens.keyring import Keyring
 from qbsync.tokens.spec import GrantSpec
-from unit.tokens.endpoint import Effect, Send
-from unit.tokens.world import Lease, World, requested
+from qbsync.tokens.spool import Recovery, Spool, parse
+from qbsync.tokens.store import REJECTED, TokenStore
+from unit.tokens.endpoint import CLIENT, OK, Effect, Send
+from unit.tokens.world import KEYS, Lease, World, requested
+
+OTHER_KEYS = {"ENCRYPTION_MASTER_KEY": "base64:" + "B" * 43 + "="}
 
 SERVER_TIMEOUT = 120.0
 QUARTER = SERVER_TIMEOUT / 4
-FIRST_PROBE = 600.0
 
 
 class SkewedClock:
@@ -52,24 +62,28 @@ class Process:
 
     number: int
     skew: timedelta
+    volume: Path
+    """Its spool directory; outlives a crash, not the loss of its node."""
     fence: Lease = field(default_factory=Lease)
     epoch: int = 0
     keeper: Keeper | None = None
     tasks: set["asyncio.Task[Any]"] = field(default_factory=set)
     health: GrantHealth | None = None
-    refused: dict[str, float] = field(default_factory=dict)
-    """Token values that this process was told are invalid, and when."""
     asked: str | None = None
     """The last request for a refresh now that has not come to an end."""
     cut: bool = False
     """It does not reach the API server."""
-    cut_on_send: bool = False
+    on_send: list[str] = field(default_factory=list)
+    """What befalls it while its next token call is under way: cut, touched, failing or unheard."""
     unstored: set[str] = field(default_factory=set)
-    """Refresh tokens that reached this process and are not in the Secret yet."""
+    """Refresh tokens that reached this process, or lie in its spool, and are not in the Secret yet."""
 
 
 class ProcessSecrets:
-    """One process's way to the API server, which can be cut."""
+    """One process's way to the API server, which can be cut.
+
+    What was asked for is carried out whatever becomes of the process: it is on the wire.
+    """
 
     def __init__(self, secrets: FakeSecrets, process: Process) -> None:
         self._secrets, self._process = secrets, process
@@ -78,9 +92,22 @@ class ProcessSecrets:
         async def call(*arguments: Any) -> Any:
             if self._process.cut:
                 raise Unavailable("no way to the API server")
-            return await getattr(self._secrets, verb)(*arguments)
+            asked = asyncio.ensure_future(getattr(self._secrets, verb)(*arguments))
+            asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+            return await asyncio.shield(asked)
 
         return call
+
+
+class Heard(logging.Handler):
+    """Every line that the operator logs, audit and tracebacks included."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(f"{self.format(record)} {vars(record)}")
 
 
 class ProcessTransport:
@@ -101,22 +128,35 @@ class ProcessTransport:
 class Model:
     """Runs steps, checks the rules."""
 
-    def __init__(self, *, seed: int, rotate: bool, grace: float, skews: tuple[int, int]) -> None:
+    def __init__(self, *, seed: int, rotation: "Rotation", skews: tuple[int, int], volumes: Path) -> None:
         self.rng = random.Random(seed)
         self.world = World(seed=seed)
-        self.world.endpoint.rotate, self.world.endpoint.grace = rotate, grace
+        self.world.endpoint.rotate, self.world.endpoint.grace = rotation.rotates, rotation.grace
+        self.world.endpoint.rotate_after = rotation.after
+        self.keys = [Keyring.from_environment(env).primary for env in (KEYS, OTHER_KEYS)]
+        """The primary one first; every process has both, and learns the order when it starts."""
+        self.world.keyring = Keyring(self.keys)
         self.world.endpoint.on_send = self._sent
         self.world.secrets.before = self.world.secrets.after = self._dawdle
         self.world.set_import()
-        self.processes = [Process(n, timedelta(minutes=skew)) for n, skew in enumerate(skews)]
+        self.processes = [
+            Process(n, timedelta(minutes=skew), volumes / str(n)) for n, skew in enumerate(skews)
+        ]
+        self.refusals: dict[str, float] = {}
+        """Token values that the provider called invalid, and when a living process last heard it."""
         self.sender = self.processes[0]
         self.lost: set[str] = set()
         """Refresh tokens whose only holder crashed before it could store them, or that never arrived."""
         self.reached: set[str] = {self.world.endpoint.current}
         self.broken: list[str] = []
         """Rules that did not hold."""
+        self.heard = Heard()
+        self.said: list[object] = []
+        """Everything that went to status, Events and history."""
         self.dawdling = True
         self.requests = 0
+        self.recovered = 0
+        """How often a process found something in its spool when it started."""
         self.sends: list[Send] = []
         for process in self.processes:
             self._boot(process)
@@ -135,11 +175,21 @@ class Model:
     def _boot(self, process: Process) -> None:
         clock: Any = SkewedClock(self.world.clock, skew=process.skew, origin=self.rng.uniform(0, 1e6))
         secrets: Any = ProcessSecrets(self.world.secrets, process)
-        keeper = self.world.keeper(fence=process.fence, clock=clock, secrets=secrets)
-        keeper._refresher._oauth = OAuthClient(transport=ProcessTransport(self, process))
-        process.keeper = keeper
-        process.refused.clear()
+        keyring = Keyring(self.keys)
+        process.keeper = self.world.keeper(
+            fence=process.fence,
+            clock=clock,
+            secrets=secrets,
+            spool=process.volume,
+            keyring=keyring,
+            oauth=OAuthClient(transport=ProcessTransport(self, process)),
+        )
         process.asked = None
+        store = TokenStore(secrets=secrets, keyring=keyring, clock=clock)
+        recovery = Recovery(spool=Spool(process.volume), store=store, clock=clock, rng=self.rng)
+        if recovery.waiting:
+            self.recovered += 1
+            self._spawn(process, recovery.run())
 
     async def ensure(self, process: Process) -> None:
         """The connection is looked at, as the engine does when it is due."""
@@ -169,10 +219,25 @@ class Model:
             task.cancel()
         await asyncio.gather(*doomed, return_exceptions=True)
         self._note_stored()
-        self.lost |= process.unstored
-        process.unstored.clear()
+        kept = self._spooled(process)
+        self.lost |= process.unstored - kept
+        process.unstored &= kept
         process.tasks.clear()
         self._boot(process)
+
+    async def lose_node(self, process: Process) -> None:
+        """The process dies and its volume with it."""
+        process.epoch += 1
+        shutil.rmtree(process.volume, ignore_errors=True)
+        await self.crash(process)
+
+    async def promote(self) -> None:
+        """The other key becomes the primary one, for whoever starts from now on."""
+        self.keys.reverse()
+
+    async def outage_of_all(self) -> None:
+        """The API server goes away, or comes back, for everybody."""
+        self.world.secrets.outage = None if self.world.secrets.outage else Unavailable("down")
 
     async def spend(self, process: Process, effect: Effect) -> None:
         """A refresh that is asked for, meets that answer, and gets as far as a few loop steps take it."""
@@ -181,13 +246,39 @@ class Model:
         await self.request(process)
         await self.tick(self.rng.randint(20, 80))
 
+    async def strand(self, process: Process, rounds: int) -> None:
+        """It gets an answer that it cannot store, and dies with it."""
+        process.on_send.append("cut")
+        await self.spend(process, OK)
+        await self.tick(rounds)
+        await self.crash(process)
+
+    async def die(self, process: Process, effect: Effect, rounds: int) -> None:
+        """It dies in the middle of a refresh, between whichever two steps of the loop."""
+        self.world.endpoint.script.clear()
+        self.world.endpoint.script.append(effect)
+        await self.request(process)
+        await self.tick(rounds)
+        await self.crash(process)
+
     async def cut(self, process: Process) -> None:
         """The process loses, or gets back, the API server."""
         process.cut = not process.cut
 
-    async def cut_on_send(self, process: Process) -> None:
-        """It will lose the API server while its next token call is under way."""
-        process.cut_on_send = True
+    async def store_in_trouble(self, process: Process, how: str, seconds: float) -> None:
+        """A refresh whose answer meets a Secret that cannot be written, or that somebody else has written."""
+        process.on_send.append(how)
+        await self.spend(process, OK)
+        await self.wait(seconds)
+        process.cut = False
+
+    async def contest(self, process: Process, effect: Effect, seconds: float) -> None:
+        """A refresh is under way, and the other process wants one, too: it looks again and again."""
+        other = self.processes[1 - process.number]
+        await self.spend(process, effect)
+        for _ in range(3):
+            await self.request(other)
+            await self.wait(seconds)
 
     async def lease(self, process: Process) -> None:
         """The lease is lost or won; both may believe they hold it."""
@@ -222,6 +313,7 @@ class Model:
         keeper = process.keeper
         assert keeper is not None
         process.health = await keeper.ensure(spec, **how)
+        self.said.append(process.health)
         if how and spec.requested_at == process.asked and process.health.handled:
             process.asked = None
 
@@ -233,8 +325,8 @@ class Model:
             token: AccessToken = await source.token()
             if refuse:
                 await source.rejected(token)
-        except TokenUnavailable:
-            return
+        except TokenUnavailable as error:
+            self.said.append("".join(traceback.format_exception(error)))
 
     def _spawn(self, process: Process, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -254,9 +346,18 @@ class Model:
         if response.status == 200 and b"refresh_token" in response.body:
             self.reached.add(self.world.endpoint.current)
             process.unstored.add(self.world.endpoint.current)
-            process.refused.clear()
         elif b"invalid_grant" in response.body:
-            process.refused[self.sends[-1].token] = self.world.clock.monotonic()
+            self.refusals[self.sends[-1].token] = self.world.clock.monotonic()
+
+    def _spooled(self, process: Process) -> set[str]:
+        """The refresh tokens in a process's spool."""
+        answers = [parse(path.read_bytes()) for path in process.volume.glob("*.answer")]
+        return {
+            envelope.open(
+                answer.envelope, binding=answer.place.binding, keyring=self.world.keyring
+            ).refresh_token.get_secret_value()
+            for answer in answers
+        }
 
     def _note_stored(self) -> None:
         if self.world.secrets.peek(self.world.spec.namespace, self.world.spec.tokens_secret_name) is None:
@@ -276,7 +377,7 @@ class Model:
 
     def _check_send(self, send: Send) -> None:
         process = self.sender
-        process.cut, process.cut_on_send = process.cut or process.cut_on_send, False
+        self._befall(process)
         keeper = process.keeper
         assert keeper is not None
         assert process.fence.held, "sent without the lease"
@@ -290,6 +391,17 @@ class Model:
         self._check_probe(process, send)
         for earlier in earlier_sends:
             self._check_pair(earlier, send, usable=usable)
+
+    def _befall(self, process: Process) -> None:
+        secrets, spec = self.world.secrets, self.world.spec
+        for how in process.on_send:
+            if how == "cut":
+                process.cut = True
+            elif how == "touched":
+                secrets.touch(spec.namespace, spec.tokens_secret_name)
+            else:
+                secrets.fail("replace", applied=how == "unheard", times=2)
+        process.on_send.clear()
 
     def _check_pair(self, earlier: Send, send: Send, *, usable: bool) -> None:
         if earlier.until <= send.at:
@@ -309,19 +421,32 @@ class Model:
         assert holders, "sent a superseded token"
 
     def _check_probe(self, process: Process, send: Send) -> None:
-        refused = process.refused.get(send.token)
-        if refused is None or process.asked is not None:
+        """After n refusals the current token goes out on the schedule only, or when a person asks.
+
+        The schedule outlives processes, so it is kept by the wall clock: theirs may differ.
+        """
+        refused = self.refusals.get(send.token)
+        text = self.world.stored().annotations.get(REJECTED)
+        if refused is None or not text or process.asked is not None:
             return
-        assert send.at - refused >= FIRST_PROBE - 1, "a refused token was sent outside the probing schedule"
+        told = json.loads(text)
+        if told["sequence"] != self.world.grant().sequence:
+            return
+        clocks = abs(self.processes[0].skew - self.processes[1].skew).total_seconds()
+        due = schedule.probe_delay(told["count"]).total_seconds() - clocks - 60
+        assert send.at - refused >= due, "a refused token was sent outside the probing schedule"
 
     async def finish(self) -> GrantHealth:
         """All trouble ends; one process runs on for eight hours; returns the last report."""
         world = self.world
         world.endpoint.script.clear()
         world.secrets._faults.clear()
+        world.secrets.outage = None
         self.dawdling = False
         survivor, other = self.processes
-        survivor.cut = survivor.cut_on_send = other.cut = other.cut_on_send = False
+        for process in self.processes:
+            process.cut = False
+            process.on_send.clear()
         other.fence.held, survivor.fence.held = False, True
         await self.wait(300)
         await self.crash(other)
@@ -337,7 +462,37 @@ class Model:
         self._note_stored()
         assert not self.broken, self.broken
         self._check_end(health)
+        self._check_secrecy()
+        if health.usable:
+            await self._check_rewrapped(survivor)
         return health
+
+    async def _check_rewrapped(self, process: Process) -> None:
+        """A process that starts now seals with the key that is the primary one now."""
+        await self.crash(process)
+        keeper = process.keeper
+        assert keeper is not None
+        spec, how = requested(self.world.spec, "rewrap")
+        process.asked = "rewrap"
+        health = await self.world.run(keeper.ensure(spec, **how), step=5)
+        if any(record.outcome is RefreshOutcome.REFRESHED for record in health.records):
+            assert health.key_id == self.keys[0].kid, "sealed with a key that is not the primary one"
+            text = self.world.stored().data["envelope"].decode()
+            assert envelope.kid_of(text) == self.keys[0].kid
+
+    def _check_secrecy(self) -> None:
+        """No token that was ever issued stands in anything that was written."""
+        spooled = [path.read_text() for process in self.processes for path in process.volume.glob("*")]
+        written = "\n".join([*map(repr, self.said), *self._written(), *spooled, *self.heard.lines])
+        leaked = [token for token in {*self.world.endpoint.issued, CLIENT[1]} if token in written]
+        assert leaked == [], "a token was written"
+
+    def _written(self) -> list[str]:
+        """The token Secret, as anybody may read it."""
+        secret = self.world.secrets.peek(self.world.spec.namespace, self.world.spec.tokens_secret_name)
+        if secret is None:
+            return []
+        return [str(dict(secret.annotations)), str(dict(secret.labels)), str(dict(secret.data))]
 
     async def _check_tasks(self) -> None:
         await settle()
@@ -354,12 +509,38 @@ class Model:
             assert health.usable, f"the grant is dead although it lives: {health.reason} {health.message}"
 
 
+@dataclass(frozen=True)
+class Rotation:
+    """When a provider gives a new refresh token, and how long the old one still works."""
+
+    rotates: bool = True
+    grace: float = 0.0
+    after: float = 0.0
+    """Seconds that a value stays the same, from its issue."""
+
+
+ROTATIONS = (
+    Rotation(),
+    Rotation(grace=86400.0),
+    Rotation(after=86400.0),
+    Rotation(rotates=False),
+)
+"""The simulator's three (always, with grace, once a day), and a provider that never rotates."""
+
 Step = Callable[[Model], Any]
 
 
 async def play(model: Model, steps: list[Step]) -> GrantHealth:
     """Run a history to its end."""
-    await model.begin()
-    for step in steps:
-        await step(model)
-    return await model.finish()
+    logger = logging.getLogger("qbsync")
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(model.heard)
+    try:
+        await model.begin()
+        for step in steps:
+            await step(model)
+        return await model.finish()
+    finally:
+        logger.removeHandler(model.heard)
+        logger.setLevel(level)

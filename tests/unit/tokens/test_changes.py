@@ -100,3 +100,23 @@ def test_a_refusal_and_no_secret() -> None:
     assert _refuse(Stored()) == Draft(BEFORE, rejection=REFUSED)
     assert _refuse(Stored(), gone=True) is None
     assert _refuse(Stored(SECRET, unopened=DamagedEnvelope("x"))) is None
+
+
+def test_what_a_dead_process_left_is_stored_like_an_answer() -> None:
+    draft = changes.recover(CLAIMED, FRESH, mine=MINE)
+    assert draft == Draft(grant=replace(FRESH, sequence=6))
+    assert changes.recover(Stored(), FRESH, mine=MINE) == Draft(grant=replace(FRESH, sequence=6))
+    stored = replace(CLAIMED, grant=replace(FRESH, sequence=6), intent=None)
+    assert changes.recover(stored, FRESH, mine=MINE) is None, "it was stored right before the process died"
+
+
+def test_what_a_dead_process_left_gives_way_to_what_was_stored_since() -> None:
+    imported = replace(BEFORE, sequence=6, refresh_token=SecretStr("RT-of-a-person"))
+    assert changes.recover(replace(CLAIMED, grant=imported), FRESH, mine=MINE) == Draft(grant=imported)
+    later = replace(BEFORE, sequence=6, refresh_token=SecretStr("RT-7"), claim=9)
+    assert changes.recover(replace(CLAIMED, grant=later, intent=None), FRESH, mine=MINE) is None
+
+
+def test_what_a_dead_process_left_ends_a_refusal_of_the_older_token() -> None:
+    draft = changes.recover(replace(CLAIMED, rejection=REFUSED, intent=None), FRESH, mine=MINE)
+    assert draft == Draft(grant=replace(FRESH, sequence=6))

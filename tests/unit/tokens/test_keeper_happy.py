@@ -185,3 +185,13 @@ async def test_a_slow_refresh_does_not_hold_the_connection_up_while_its_token_se
     health = await keeper.ensure(world.spec)
     assert outcomes(health) == [RefreshOutcome.REFRESHED]
     assert len(world.sent()) == 2
+
+
+async def test_a_suspended_connection_keeps_its_grant_alive() -> None:
+    world = World()
+    keeper = await world.started()
+    suspended = replace(world.spec, suspended=True)
+    for _ in range(5):
+        await world.advance(minutes=31)
+        health = await keeper.ensure(suspended)
+        assert (health.usable, outcomes(health)) == (True, [RefreshOutcome.REFRESHED])

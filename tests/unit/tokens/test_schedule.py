@@ -1,5 +1,6 @@
 """When what is due: the figures of the protocol."""
 
+import random
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -96,6 +97,27 @@ def test_a_refused_token_is_not_tried_after_its_end() -> None:
 @pytest.mark.parametrize(("count", "final"), [(1, False), (2, True), (9, True)])
 def test_one_refusal_is_not_final(count: int, final: bool) -> None:
     assert Rejection(1, count, NOW, "").final is final
+
+
+@pytest.mark.parametrize(("left", "longest"), [(1800, 300), (300, 100), (30, 10), (2, 1), (0, 300)])
+def test_a_retry_comes_inside_what_is_left_of_the_access_token(left: float, longest: float) -> None:
+    rng = random.Random(1)
+    delays = [
+        schedule.retry_delay(20, access_left=timedelta(seconds=left), rng=rng).total_seconds()
+        for _ in range(200)
+    ]
+    assert max(delays) <= longest
+    assert max(delays) > longest * 0.9
+    assert min(delays) >= 0.2
+
+
+def test_expiry_is_announced_again_at_seven_days_and_at_one() -> None:
+    grant = replace(_grant(HALF_AN_HOUR), refresh_hard_expires_at=NOW + timedelta(days=30))
+    said = [schedule.expires_soon(grant, NOW + timedelta(hours=hours)) for hours in range(24 * 30)]
+    told = list(dict.fromkeys(said))
+    assert len(told) == 3
+    assert ["within 30 days" in (text or "") for text in told] == [True, False, False]
+    assert "within 1 day)" in (told[-1] or "")
 
 
 def test_expiry_is_announced_thirty_days_before() -> None:

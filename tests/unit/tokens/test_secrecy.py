@@ -119,12 +119,13 @@ async def test_an_unforeseen_error_is_told_by_kind_and_place_only(caplog: pytest
 async def test_audit_lines_have_a_stable_schema(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="qbsync.audit")
     world = World()
-    await world.started()
+    keeper = await world.started()
     lines = [record for record in caplog.records if record.name == "qbsync.audit"]
     assert [line.__dict__["action"] for line in lines] == ["token.import", "token.scrub", "token.refresh"]
     refresh = lines[-1].__dict__
     expected = {
         "audit": True,
+        "who": keeper._sessions[world.spec.key].holder,
         "outcome": "Refreshed",
         "namespace": NAMESPACE,
         "connection": "acme",

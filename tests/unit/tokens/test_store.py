@@ -11,7 +11,7 @@ from qbsync.tokens.claim import Intent
 from qbsync.tokens.errors import DamagedEnvelope, SecretConflict
 from qbsync.tokens.grant import Grant, ImportMemory
 from qbsync.tokens.schedule import Rejection
-from qbsync.tokens.store import Draft, Stored, TokenStore
+from qbsync.tokens.store import BOUND_TO, Draft, Stored, TokenStore, dump_binding
 from unit.tokens.world import NAMESPACE, TOKENS, World
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -21,7 +21,7 @@ REJECTION = Rejection(1, 3, NOW, "client")
 
 
 def _store(world: World) -> TokenStore:
-    return TokenStore(secrets=world.secrets, keyring=world.keyring)
+    return TokenStore(secrets=world.secrets, keyring=world.keyring, clock=world.clock)
 
 
 async def test_nothing_there() -> None:
@@ -45,7 +45,7 @@ async def test_annotations_are_taken_away_and_an_unchanged_grant_is_not_sealed_a
     written = await store.write(world.spec, Stored(), Draft(GRANT, INTENT, REJECTION))
     before = world.stored().data
     bare = await store.write(world.spec, written, Draft(GRANT))
-    assert world.stored().annotations == {}
+    assert world.stored().annotations == {BOUND_TO: dump_binding(world.spec.binding)}
     assert world.stored().data == before
     await store.write(world.spec, bare, Draft(replace(GRANT, sequence=2)))
     assert world.stored().data != before

@@ -5,10 +5,12 @@ import random
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fakes.clock import FakeClock, settle
 from fakes.secrets import FakeSecrets
+from qbsync.engine.breaker import BreakerSettings, Circuits
 from qbsync.kube.secrets import Secret
 from qbsync.quickbooks.oauth import QUICKBOOKS_SANDBOX, OAuthClient
 from qbsync.tokens import envelope
@@ -17,6 +19,7 @@ from qbsync.tokens.health import GrantHealth, RefreshOutcome
 from qbsync.tokens.keeper import Keeper
 from qbsync.tokens.keyring import Keyring
 from qbsync.tokens.spec import GrantSpec, ImportRef, KeeperSettings, Trigger, default_secret_name
+from qbsync.tokens.spool import Spool
 from unit.tokens.endpoint import CLIENT, TokenEndpoint
 
 NAMESPACE = "billing"
@@ -74,18 +77,24 @@ class World:
         clock: FakeClock | None = None,
         secrets: FakeSecrets | None = None,
         settings: KeeperSettings | None = None,
+        circuits: Circuits | None = None,
+        spool: Path | None = None,
+        keyring: Keyring | None = None,
+        oauth: OAuthClient | None = None,
     ) -> Keeper:
         """A new operator process."""
         self._processes += 1
         return Keeper(
             secrets=secrets or self.secrets,
-            oauth=OAuthClient(transport=self.endpoint),
-            keyring=self.keyring,
+            oauth=oauth or OAuthClient(transport=self.endpoint),
+            keyring=keyring or self.keyring,
             clock=clock or self.clock,
             rng=random.Random(self._rng.random()),
             fence=fence or self.fence,
             process_id=f"process-{self._processes}",
             settings=settings,
+            circuits=circuits,
+            spool=Spool(spool),
             on_change=self.changed.append,
             on_abandoned=lambda _, grant: self.abandoned.append(grant),
         )
@@ -97,6 +106,10 @@ class World:
         health = await keeper.ensure(self.spec)
         assert health.usable, health.message
         return keeper
+
+    def never_opens(self) -> Circuits:
+        """Circuits that get in nobody's way."""
+        return Circuits(clock=self.clock, rng=self._rng, settings=BreakerSettings(minimum_calls=10**6))
 
     def set_client(self, client_id: str, client_secret: str) -> None:
         data = {"client_id": client_id.encode(), "client_secret": client_secret.encode() + b"\n"}

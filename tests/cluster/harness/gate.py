@@ -1,0 +1,92 @@
+"""A TCP proxy before the simulator that can hold what passes, in either direction: the network at its worst."""
+
+import contextlib
+import socket
+import threading
+from typing import Self
+from urllib.parse import urlsplit
+
+from cluster.harness.eavesdropper import TOKEN_PATH
+
+_CHUNK = 65536
+
+
+class Gate:
+    """Forwards to `base_url` until the `with` block is left.
+
+    `hold_requests` and `hold_answers` stop one direction; `let_pass` opens both, and what was held goes on.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        target = urlsplit(base_url)
+        self._target = (target.hostname or "127.0.0.1", target.port or 80)
+        self._requests_pass, self._answers_pass = threading.Event(), threading.Event()
+        self.held = threading.Event()
+        """Something is being held, or was."""
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._losses = 0
+        self._sockets: list[socket.socket] = []
+        self.let_pass()
+
+    @property
+    def token_url(self) -> str:
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}{TOKEN_PATH}"
+
+    def hold_requests(self) -> None:
+        """The provider hears nothing from now on."""
+        self.held.clear()
+        self._requests_pass.clear()
+
+    def hold_answers(self) -> None:
+        """Nobody hears the provider from now on."""
+        self.held.clear()
+        self._answers_pass.clear()
+
+    def let_pass(self) -> None:
+        """Everything passes, also what was held."""
+        self._requests_pass.set()
+        self._answers_pass.set()
+
+    def lose(self) -> None:
+        """Everything that comes from now on passes; what was held is lost."""
+        self._losses += 1
+        self.let_pass()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, name="gate", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.let_pass()
+        for end in (self._listener, *self._sockets):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(self._target)
+                self._sockets += [near, far]
+                for source, sink, passing in (
+                    (near, far, self._requests_pass),
+                    (far, near, self._answers_pass),
+                ):
+                    arguments = (source, sink, passing, self._losses)
+                    threading.Thread(target=self._pump, args=arguments, daemon=True).start()
+
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, passing: threading.Event, losses: int
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := source.recv(_CHUNK):
+                if not passing.is_set():
+                    self.held.set()
+                    passing.wait()
+                if losses != self._losses:
+                    break
+                sink.sendall(chunk)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

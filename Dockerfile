@@ -23,6 +23,8 @@ LABEL org.opencontainers.image.title="qbsync" \
 # The user has a name, since libraries ask for it.
 RUN ["groupadd", "--gid", "65532", "qbsync"]
 RUN ["useradd", "--key", "UID_MAX=65535", "--uid", "65532", "--gid", "65532", "--no-create-home", "--home-dir", "/tmp", "--shell", "/usr/sbin/nologin", "qbsync"]
+# For --spool-dir: a volume mounted here belongs to the user from the start.
+RUN ["install", "--directory", "--mode=0700", "--owner=65532", "--group=65532", "/var/spool/qbsync"]
 COPY --from=build /opt/qbsync /opt/qbsync
 ENV PATH=/opt/qbsync/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 65532:65532

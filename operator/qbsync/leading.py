@@ -10,6 +10,7 @@ from typing import Any
 from qbsync.announce import ObjectAnnouncer
 from qbsync.api.meta import Kind
 from qbsync.companies import CompanyClients, EndpointPolicy
+from qbsync.engine.breaker import BreakerSettings, Circuits
 from qbsync.engine.clock import Clock
 from qbsync.engine.grace import TakeoverGrace
 from qbsync.engine.intake import Intake
@@ -18,10 +19,12 @@ from qbsync.engine.reporter import Reporter
 from qbsync.engine.store import ObjectStore, Snapshot
 from qbsync.engine.sweep import Sweep
 from qbsync.engine.worker import Lane, Workers
+from qbsync.feedback import Feedback
 from qbsync.handlers import Watch
 from qbsync.invoices.candidate import Candidate
 from qbsync.invoices.connection import LabelsUnknown, NamespaceLabels
 from qbsync.invoices.labels import labels_of
+from qbsync.invoices.news import News
 from qbsync.invoices.outbox import Outbox
 from qbsync.invoices.reconcile import InvoiceReconciler
 from qbsync.invoices.settle import Settler
@@ -31,6 +34,7 @@ from qbsync.kube.election import Election
 from qbsync.kube.events import EventRecorder
 from qbsync.kube.objects import KubeObjects
 from qbsync.kube.secrets import KubeSecrets
+from qbsync.quickbooks.client import CompanyClient
 from qbsync.quickbooks.errors import QuickBooksError
 from qbsync.quickbooks.oauth import OAuthClient
 from qbsync.quickbooks.transport import Transport
@@ -40,6 +44,7 @@ from qbsync.tokens.keeper import Keeper
 from qbsync.tokens.keyring import Keyring
 from qbsync.tokens.reconcile import COUNTED_EVERY, ConnectionReconciler
 from qbsync.tokens.spec import GrantSpec, KeeperSettings
+from qbsync.tokens.spool import Spool
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +93,7 @@ class Leadership:
         rng: random.Random,
         identity: str,
         closed_namespace: str | None,
+        spool: Spool,
     ) -> None:
         self._settings, self._api, self._metrics = settings, api, metrics
         self._clock = clock
@@ -99,8 +105,36 @@ class Leadership:
         self._reporter = Reporter(
             objects=self._objects, store=self._store, clock=clock, rng=rng, observer=metrics
         )
+        self._circuits = Circuits(
+            clock=clock,
+            rng=rng,
+            settings=BreakerSettings(
+                window=settings.breaker_window,
+                failure_rate=settings.breaker_failure_rate,
+                minimum_calls=settings.breaker_minimum_calls,
+                open_time=settings.breaker_open_time,
+            ),
+            on_change=self._touch,
+        )
+        secrets = KubeSecrets(api)
+        self._feedback = Feedback(
+            settings=settings,
+            secrets=secrets,
+            store=self._store,
+            reporter=self._reporter,
+            announcer=announcer,
+            metrics=metrics,
+            clock=clock,
+            rng=rng,
+            closed_namespace=closed_namespace,
+            client_of=self._client_of,
+            tell=self._told,
+            echoes=self._echoes,
+            access_failed=self._refused,
+            touch=self._touch,
+        )
         self._keeper = Keeper(
-            secrets=KubeSecrets(api),
+            secrets=secrets,
             oauth=OAuthClient(transport=transport),
             keyring=keyring,
             clock=clock,
@@ -110,6 +144,8 @@ class Leadership:
             settings=KeeperSettings(
                 token_timeout=settings.token_timeout, server_timeout=settings.quickbooks_server_timeout
             ),
+            circuits=self._circuits,
+            spool=spool,
             on_change=self._grant_changed,
         )
         self._clients = CompanyClients(
@@ -117,7 +153,9 @@ class Leadership:
             clock=clock,
             server_timeout=settings.quickbooks_server_timeout,
             tokens_of=self._keeper.token_source,
-            observer_of=metrics.requests_of,
+            observer_of=lambda company: self._feedback.usage.observing(company, metrics.requests_of(company)),
+            circuits=self._circuits,
+            before_read=self._feedback.meter.before_read,
         )
         policy = EndpointPolicy.of(
             allow_custom_endpoints=settings.allow_custom_endpoints, custom_endpoint=settings.custom_endpoint
@@ -128,6 +166,7 @@ class Leadership:
             store=self._store,
             reporter=self._reporter,
             keeper=self._keeper,
+            circuits=self._circuits,
             announcer=announcer,
             observer=metrics,
             provider_of=policy.provider,
@@ -135,6 +174,7 @@ class Leadership:
             closed_namespace=closed_namespace,
             wake_invoices=self._wake_invoices,
             enqueue=self._enqueue,
+            reads_blocked=self._feedback.reads_blocked,
         )
         settler = Settler(
             clock=clock,
@@ -142,7 +182,7 @@ class Leadership:
             announcer=announcer,
             observer=metrics,
             enqueue=self._enqueue,
-            counted=lambda company: self._connections.touch(company, delay=COUNTED_EVERY),
+            counted=self._counted,
             renumbered=self._connections.company_moved,
             every_event=settings.invoice_events is InvoiceEvents.ALL,
         )
@@ -158,11 +198,16 @@ class Leadership:
         )
         self._invoices = InvoiceReconciler(
             clock=clock,
+            rng=rng,
             store=self._store,
             settler=settler,
             outbox=outbox,
             grace=grace,
+            objects=self._objects,
+            deletion_patience=settings.deletion_patience,
+            terminating=self._terminating,
             client_of=self._clients.known,
+            saves_names=self._feedback.usage.saves_names,
             namespace_labels=self._namespace_labels,
             enqueue=self._enqueue,
             access_failed=self._access_failed,
@@ -206,6 +251,7 @@ class Leadership:
             asyncio.create_task(self._workers.queue.run(), name="queue"),
             asyncio.create_task(self._sweep.run(), name="sweep"),
             asyncio.create_task(self._recorder.run(), name="events"),
+            *(asyncio.create_task(work, name="feedback") for work in self._feedback.running()),
         ]
         self._watch.start()
         watching = asyncio.create_task(self._watch.failed(), name="watch")
@@ -234,31 +280,47 @@ class Leadership:
     async def drain(self, timeout: timedelta) -> bool:
         """Take no new work, await what was sent, record it. False if that was not finished in time."""
         self._workers.stop_taking()
+        self._feedback.stop_taking()
         self._sending.stopping = True
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                await asyncio.gather(self._workers.drained(), self._keeper.drain())
+                await asyncio.gather(self._workers.drained(), self._feedback.drained(), self._keeper.drain())
                 await self._reporter.flush()
                 await self._recorder.flush()
         except TimeoutError:
             logger.exception(
-                "not everything was finished in time", extra={"unrecorded": self._reporter.waiting}
+                "not everything was finished in time",
+                extra={"unrecorded": self._reporter.waiting, "spooled": self._keeper.give_up()},
             )
             return False
         return True
 
+    @property
+    def unwritable_for(self) -> timedelta:
+        """Since when no token Secret at all could be written."""
+        return self._keeper.unwritable_for
+
     async def close(self) -> None:
         """Stop watching and keeping time."""
+        self._feedback.close()
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         await self._watch.stop()
 
+    async def webhook(self, app: str, signature: str, body: bytes) -> int:
+        """Take a webhook; returns the HTTP status of the answer."""
+        return await self._feedback.webhook(app, signature, body)
+
     def measure(self) -> None:
         """Bring the gauges that follow the store up to date; called before each scrape."""
         self._metrics.count_invoices(self._store.all(Kind.INVOICE))
-        for connection in self._store.all(Kind.CONNECTION):
+        connections = self._store.all(Kind.CONNECTION)
+        self._metrics.count_keys(connections)
+        for connection in connections:
             company = connection.company
+            self._metrics.measure_circuits(company, self._circuits.each(company))
+            self._feedback.measure(company)
             self._metrics.measure_queue(
                 company,
                 depth=self._workers.queue.depth(company, Kind.INVOICE),
@@ -270,14 +332,34 @@ class Leadership:
     def _enqueue(self, company: Company, key: Key, delay: timedelta) -> None:
         self._workers.queue.add(company, key, delay=delay)
 
+    def _client_of(self, company: Company) -> CompanyClient | None:
+        return self._clients.known(company)
+
+    def _told(self, company: Company, key: Key, news: News) -> None:
+        self._invoices.told(company, key, news)
+
+    def _echoes(self, company: Company, quickbooks_id: str) -> bool:
+        return self._invoices.echoes(company, quickbooks_id)
+
+    def _touch(self, company: Company) -> None:
+        self._connections.touch(company)
+
     def _grant_changed(self, grant: GrantSpec) -> None:
         self._connections.touch(Company(grant.namespace, grant.name))
 
     def _wake_invoices(self, company: Company, changed: bool) -> None:
         self._invoices.woken(company, changed=changed)
+        self._feedback.woken(company)
+
+    def _counted(self, company: Company) -> None:
+        self._connections.touch(company, delay=COUNTED_EVERY)
+        self._feedback.settled(company)
 
     def _access_failed(self, candidate: Candidate, error: QuickBooksError) -> None:
-        self._connections.refused(candidate.company, error)
+        self._refused(candidate.company, error)
+
+    def _refused(self, company: Company, error: QuickBooksError) -> None:
+        self._connections.refused(company, error)
 
     async def _namespace_labels(self, namespace: str) -> NamespaceLabels:
         if self._settings.namespaces:
@@ -292,11 +374,22 @@ class Leadership:
         labels: Mapping[str, str] = body["metadata"].get("labels") or {}
         return labels
 
+    async def _terminating(self, namespace: str) -> bool:
+        try:
+            body = await self._api.get(f"/api/v1/namespaces/{namespace}")
+        except kube_errors.NotFound:
+            return True
+        except kube_errors.KubeError:
+            # Without the right to read namespaces a deletion takes its full patience.
+            return False
+        return "deletionTimestamp" in body["metadata"]
+
     def _gone(self, snapshot: Snapshot) -> None:
         if snapshot.key.kind is Kind.INVOICE:
             self._invoices.gone(snapshot)
             self._connections.touch(snapshot.company, delay=COUNTED_EVERY)
         else:
             self._connections.gone(snapshot)
+            self._feedback.gone(snapshot)
             self._clients.forget(snapshot.company)
             self._metrics.forget(snapshot.company)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -46,6 +47,12 @@ class OperatorSettings(BaseSettings):
     """How long a dead leader's lease lasts; renewals follow from it."""
     listen: str = "127.0.0.1:0"
     """host:port of probes and metrics; port 0 takes a free one."""
+    webhook_listen: str | None = None
+    """host:port for Intuit's webhooks; absent: nothing listens, and changes are only asked for."""
+    drift_interval: Duration = timedelta(hours=6)
+    """How often QuickBooks is asked what changed, where a connection does not say."""
+    read_budget: Annotated[int, Field(ge=1)] = 500_000
+    """Metered reads that Intuit allows each app in a month."""
     operator_namespace: str | None = None
     """Where the Lease lives; its Secrets are closed to connections."""
     no_takeover_grace: bool = False
@@ -55,11 +62,25 @@ class OperatorSettings(BaseSettings):
     namespaces: Names = ()
     """Watch only these namespaces; empty: all."""
     invoice_events: InvoiceEvents = InvoiceEvents.WARNINGS
+    deletion_patience: Duration = timedelta(minutes=10)
+    """How long a deleted InvoiceSync waits for a connection that cannot void its invoice, before it is released."""
+    spool_dir: Path | None = None
+    """Where answers of the token endpoint wait, encrypted, until their Secret can be written; absent: nowhere."""
+    breaker_window: Duration = timedelta(seconds=60)
+    """Calls of the last so many seconds tell whether an endpoint is left alone for one company."""
+    breaker_failure_rate: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of failed calls in that window that opens its circuit."""
+    breaker_minimum_calls: Annotated[int, Field(ge=1, le=10_000)] = 5
+    """With fewer calls in the window it stays closed."""
+    breaker_open_time: Duration = timedelta(seconds=30)
+    """How long it is open the first time, plus jitter; doubled each time after, up to 5 min."""
     log_level: Annotated[str, Field(pattern=r"(?i)^(debug|info|warning|error)$")] = "info"
 
-    @field_validator("listen")
+    @field_validator("listen", "webhook_listen")
     @classmethod
-    def _has_port(cls, value: str) -> str:
+    def _has_port(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         _, _, port = value.rpartition(":")
         if not port.isdigit() or int(port) > 65535:
             raise ValueError(f"{value!r} is no address: write host:port, such as 127.0.0.1:8080 or :8080")
@@ -69,13 +90,26 @@ class OperatorSettings(BaseSettings):
     def _sane(self) -> Self:
         if self.lease_duration < timedelta(seconds=2):
             raise ValueError("lease-duration must be at least 2s")
+        if self.drift_interval < timedelta(seconds=1):
+            raise ValueError("drift-interval must be at least 1s")
+        if min(self.breaker_window, self.breaker_open_time) < timedelta(seconds=1):
+            raise ValueError("breaker-window and breaker-open-time must be at least 1s")
         return self
 
     @property
     def listen_address(self) -> tuple[str, int]:
         """Host (empty: all interfaces) and port."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _address(self.listen)
+
+    @property
+    def webhook_address(self) -> tuple[str, int] | None:
+        """The same for webhooks; None: they are off."""
+        return _address(self.webhook_listen) if self.webhook_listen else None
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def operator_settings(**given: Any) -> OperatorSettings:

@@ -203,6 +203,17 @@ def test_the_operator_knows_every_argument(helm: Helm, given: Mapping[str, Any])
     assert done.stderr.startswith("qbsync: ENCRYPTION_MASTER_KEY is not set"), done.stderr
 
 
+def test_a_keyring_is_mounted_instead_of_one_key_in_the_environment(helm: Helm) -> None:
+    manifests = helm.template(values(encryption={"existingSecret": KEYS, "keyring": True}))
+    environment = {entry["name"]: entry.get("value") for entry in container(manifests)["env"]}
+    assert not {"ENCRYPTION_MASTER_KEY", "ENCRYPTION_SALT"} & environment.keys()
+    mounts = {mount["mountPath"]: mount for mount in container(manifests)["volumeMounts"]}
+    mount = mounts[environment["ENCRYPTION_KEY_DIR"]]
+    assert mount["readOnly"] is True
+    volumes = one(manifests, "Deployment")["spec"]["template"]["spec"]["volumes"]
+    assert {"name": mount["name"], "secret": {"secretName": KEYS}} in volumes
+
+
 def test_everything_given_arrives(helm: Helm) -> None:
     manifests = helm.template(FULL)
     deployment = one(manifests, "Deployment")
@@ -363,8 +374,8 @@ def attributes(resource: str, verb: str, namespace: str) -> dict[str, str]:
 
 
 OF_OBJECTS: Mapping[str, Set[str]] = {
-    "qbsync.dev/quickbooksconnections": READ,
-    "qbsync.dev/invoicesyncs": READ,
+    "qbsync.dev/quickbooksconnections": READ | {"patch"},
+    "qbsync.dev/invoicesyncs": READ | {"patch"},
     "qbsync.dev/quickbooksconnections/status": {"get", "patch"},
     "qbsync.dev/invoicesyncs/status": {"get", "patch"},
     "/secrets": {"get", "create", "update", "patch"},
@@ -404,7 +415,7 @@ def test_in_namespaces_it_may_do_the_same_there_and_nothing_elsewhere(
     install: Installer, kubectl: Kubectl, other: str
 ) -> None:
     user = install(watchNamespaces=[other]).user
-    inside = {**OF_OBJECTS, **NEVER, "/namespaces": set(), "coordination.k8s.io/leases": set()}
+    inside = {**OF_OBJECTS, **NEVER, "/namespaces": {"get"}, "coordination.k8s.io/leases": set()}
     assert allowed(kubectl, user, other, list(inside)) == inside
     outside = {**NOTHING, **NEVER, "/namespaces": set()}
     assert allowed(kubectl, user, "", list(outside)) == outside
@@ -420,7 +431,10 @@ def test_in_namespaces_it_may_do_the_same_there_and_nothing_elsewhere(
         (("delete", "secrets", "--all-namespaces"), "no"),
         (("get", "secrets", "--all-namespaces"), "yes"),
         (("patch", "invoicesyncs.qbsync.dev", "--subresource=status", "--all-namespaces"), "yes"),
-        (("patch", "invoicesyncs.qbsync.dev", "--all-namespaces"), "no"),
+        (("patch", "invoicesyncs.qbsync.dev", "--all-namespaces"), "yes"),
+        (("update", "invoicesyncs.qbsync.dev", "--all-namespaces"), "no"),
+        (("delete", "invoicesyncs.qbsync.dev", "--all-namespaces"), "no"),
+        (("create", "quickbooksconnections.qbsync.dev", "--all-namespaces"), "no"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else value,
 )
@@ -553,19 +567,24 @@ def connection(namespace: str, instance: str) -> Manifest:
     }
 
 
-def invoice(namespace: str, instance: str) -> Manifest:
+def invoice(namespace: str, instance: str, name: str, policy: str, *finalizers: str) -> Manifest:
     return {
         "apiVersion": "qbsync.dev/v1alpha1",
         "kind": "InvoiceSync",
-        "metadata": {"name": "inv-1", "namespace": namespace, "labels": {"qbsync.dev/instance": instance}},
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "labels": {"qbsync.dev/instance": instance},
+            "finalizers": list(finalizers),
+        },
         "spec": {
             "connectionRef": {"name": "acme"},
             "invoice": {
-                "docNumber": "INV-1",
+                "docNumber": name.upper(),
                 "customer": {"id": "1"},
                 "lines": [{"item": {"id": "1"}, "quantity": "1", "unitPrice": "10"}],
             },
-            "deletionPolicy": "Void",
+            "deletionPolicy": policy,
         },
     }
 
@@ -574,7 +593,9 @@ def invoice(namespace: str, instance: str) -> Manifest:
 def test_the_operator_works_with_these_rights(
     install: Installer, kubectl: Kubectl, other: str, tmp_path: Path, scope: str
 ) -> None:
-    """It leads, watches, reads Secrets, writes both statuses, posts Events; nothing is forbidden to it."""
+    """It leads, watches, reads Secrets, writes both statuses, posts Events, takes finalizers off; nothing is
+    forbidden to it.
+    """
     narrow = {"watchNamespaces": [other]} if scope == "namespaces" else {}
     # An instance of its own: other tests' objects are theirs.
     release = install(instance=other, extraArgs=["--lease-duration=3s"], **narrow)
@@ -582,7 +603,7 @@ def test_the_operator_works_with_these_rights(
     try:
         until(lambda: "qbsync_leader 1.0" in operator.page("/metrics"), operator, "it does not lead")
         assert operator.page("/livez") == operator.page("/readyz") == "ok"
-        documents = [connection(other, other), invoice(other, other)]
+        documents = [connection(other, other), invoice(other, other, "inv-1", "Delete")]
         kubectl("apply", "--server-side", "-f", "-", stdin=as_list(documents))
 
         def reasons() -> dict[str, str]:
@@ -594,10 +615,14 @@ def test_the_operator_works_with_these_rights(
                 if condition["type"] == "Ready"
             }
 
-        expected = {"QuickBooksConnection": "SecretNotFound", "InvoiceSync": "InvalidInvoice"}
+        expected = {"QuickBooksConnection": "SecretNotFound", "InvoiceSync": "NotPermitted"}
         until(lambda: reasons() == expected, operator, "the statuses are not written")
         events = ("get", "events.events.k8s.io", "-n", other, "-o", "jsonpath={.items[*].reason}")
         until(lambda: "InvoiceRejected" in kubectl(*events), operator, "no Event is posted")
+        # Nothing was ever sent for it, so its deletion has nothing to wait for.
+        voided = invoice(other, other, "inv-2", "Void", "qbsync.dev/invoice")
+        kubectl("apply", "--server-side", "-f", "-", stdin=as_list([voided]))
+        kubectl("delete", "invoicesync", "inv-2", "-n", other, "--timeout=60s")
         lease = kubectl.json("get", "lease", f"qbsync-{other}", "-n", release.namespace)
         assert lease["spec"]["holderIdentity"]
     finally:

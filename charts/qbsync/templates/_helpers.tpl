@@ -47,7 +47,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "qbsync.rules" -}}
 - apiGroups: [qbsync.dev]
   resources: [quickbooksconnections, invoicesyncs]
-  verbs: [get, list, watch]
+  # patch: finalizers, while a deletion has something to do in QuickBooks. Nobody's spec is ever written.
+  verbs: [get, list, watch, patch]
 - apiGroups: [qbsync.dev]
   resources: [quickbooksconnections/status, invoicesyncs/status]
   verbs: [get, patch]
@@ -58,4 +59,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]
+# Its labels, for connections with allowedNamespaces.from: Selector; and whether it is being deleted.
+- apiGroups: [""]
+  resources: [namespaces]
+  verbs: [get]
 {{- end }}

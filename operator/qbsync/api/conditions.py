@@ -21,6 +21,7 @@ from qbsync.api.reasons import (
 
 __all__ = [
     "REASONS",
+    "SUSPENDED",
     "Condition",
     "ConditionType",
     "ConnectionReason",
@@ -36,6 +37,7 @@ __all__ = [
 
 MESSAGE_LENGTH: Final = 1024
 SUSPENDED: Final = "suspended: "
+"""What the message of a suspended object's Ready begins with."""
 
 
 class ConditionType(StrEnum):

@@ -333,6 +333,8 @@ class CompanyStatus(StatusModel):
     """Its home currency."""
     custom_transaction_numbers: bool | None = None
     """Whether the company uses custom transaction numbers: if not, QuickBooks numbers invoices itself."""
+    multicurrency: bool | None = None
+    """Whether it deals in several currencies."""
 
 
 class RefreshRecord(StatusModel):

@@ -108,7 +108,7 @@ _INVOICE: Final = _Definition(
         _Column("Paid", ".status.paymentStatus"),
         _Column("Connection", ".spec.connectionRef.name"),
         _AGE,
-        _Column("Source", ".spec.source.system", wide=True),
+        _Column("Source", ".spec.source.number", description="Its number where it comes from", wide=True),
         _Column("Outcome", ".status.outcome", description="What the last sync did", wide=True),
         _MESSAGE,
     ),

@@ -529,6 +529,10 @@ class Intent(StatusModel):
     """The metadata.generation that the body was made from."""
     time: Deadline | None = None
     """When it was last sent, rounded up to the second."""
+    customer_id: Annotated[str, Field(max_length=64)] | None = None
+    """QuickBooks' id of the customer in the body: where the invoice is searched."""
+    transaction_date: Date | None = None
+    """The date in the body."""
 
 
 class InvoiceSyncStatus(StatusModel):
@@ -564,6 +568,8 @@ class InvoiceSyncStatus(StatusModel):
     """Currency of the invoice."""
     payment_status: PaymentStatus | None = None
     """How much of it is paid."""
+    due_date: Date | None = None
+    """By when it is to be paid, as QuickBooks says; the midnight after, it is Overdue."""
     email_status: ShortText | None = None
     """QuickBooks' EmailStatus: NotSet, NeedToSend or EmailSent."""
     request_id: Annotated[str, Field(max_length=50)] | None = None

@@ -36,6 +36,9 @@ FORCE_DELETE: Final = f"{GROUP}/force-delete"
 INSTANCE_LABEL: Final = f"{GROUP}/instance"
 """Which installation (`--instance NAME`) takes care of the object."""
 
+INVOICE_FINALIZER: Final = f"{GROUP}/invoice"
+"""On an InvoiceSync whose deletion voids or deletes its invoice, until that is done."""
+
 HANDLED_LENGTH: Final = 256
 
 

@@ -1,7 +1,8 @@
-"""One DocNumber, one object at a time.
+"""One invoice, one object at a time.
 
-Two InvoiceSyncs may ask for the same number. Whoever claims it first looks it up, decides and acts; the
-other waits until that is settled, and is then decided by the owner mark like everybody else.
+Two InvoiceSyncs may ask for the same number, or, without one, come from the same source. Whoever claims it
+first looks it up, decides and acts; the other waits until that is settled, and is then decided by the owner
+mark like everybody else. What is claimed: `labels.claim_of`.
 """
 
 from collections.abc import Iterable
@@ -9,22 +10,20 @@ from dataclasses import dataclass, field
 
 from qbsync.engine.keys import Key
 from qbsync.engine.store import Snapshot
-from qbsync.invoices.identity import docnumber_claim
 
 
 @dataclass(slots=True)
 class Claims:
-    """Who holds which number of one company. A holder may be gone already: its request may not be."""
+    """Who holds what in one company. A holder may be gone already: its request may not be."""
 
     _holders: dict[str, Key] = field(default_factory=dict)
     _waiting: dict[str, dict[Key, None]] = field(default_factory=dict)
 
-    def claim(self, number: str, key: Key, rivals: Iterable[Snapshot]) -> bool:
-        """True if `key` may act on this number now; else it is woken by the holder's `release`.
+    def claim(self, claimed: str, key: Key, rivals: Iterable[Snapshot]) -> bool:
+        """True if `key` may act on this now; else it is woken by the holder's `release`.
 
-        `rivals` are the other live objects with this number whose outcome is open.
+        `rivals` are the other live objects that claim it and whose outcome is open.
         """
-        claimed = docnumber_claim(number)
         holder = self._holders.get(claimed)
         if holder == key:
             return True
@@ -36,13 +35,12 @@ class Claims:
         self._waiting.get(claimed, {}).pop(key, None)
         return True
 
-    def hold(self, number: str, key: Key) -> None:
-        """Keep a number for an object that is gone; no effect if somebody has it already."""
-        self._holders.setdefault(docnumber_claim(number), key)
+    def hold(self, claimed: str, key: Key) -> None:
+        """Keep a claim for an object that is gone; no effect if somebody has it already."""
+        self._holders.setdefault(claimed, key)
 
-    def release(self, number: str, key: Key) -> list[Key]:
+    def release(self, claimed: str, key: Key) -> list[Key]:
         """The outcome is settled; returns who waited for it, to be woken."""
-        claimed = docnumber_claim(number)
         if self._holders.get(claimed) != key:
             return []
         del self._holders[claimed]

@@ -51,9 +51,9 @@ def compare(
 ) -> Comparison:
     """Compare a spec with an invoice as QuickBooks answered it.
 
-    `adopted`: the invoice was not created for this object. Then a field that was never carried out, or that
-    differs since the adoption, is drift; a created invoice is brought to what the spec says, and what
-    QuickBooks made of it then is not held against it.
+    `adopted`: the invoice was not created for this object. Then what differs at the adoption (nothing applied
+    yet), and since, is drift until the spec moves; a created invoice is brought to what the spec says, and
+    what QuickBooks made of it then is not held against it.
     """
     to_write, drifted = [], []
     for statement in stated:
@@ -62,11 +62,24 @@ def compare(
         spec_hash, _, known = applied.get(statement.name, "").partition(".")
         moved_here = spec_hash != statement.spec_hash
         moved_there = bool(known) and returned_hash(statement.name, row) != known
-        if moved_there or (adopted and not (known and moved_here)):
+        if moved_there or (adopted and (not applied or not moved_here)):
             drifted.append(Difference(statement.name, shown(statement.name, row), described(statement)))
         elif moved_here:
             to_write.append(statement)
     return Comparison(tuple(to_write), tuple(drifted))
+
+
+def untouched(applied: Mapping[str, str], row: Mapping[str, Any]) -> bool:
+    """Whether every field that was carried out stands in QuickBooks as it was returned then.
+
+    For a created invoice that is the end of the comparison: no name of the spec has to be looked up for it.
+    """
+    try:
+        return bool(applied) and all(
+            returned_hash(name, row) == known.partition(".")[2] for name, known in applied.items()
+        )
+    except KeyError:  # a field of another release
+        return False
 
 
 def applied_after(
@@ -84,3 +97,30 @@ def applied_after(
         else f"{statement.spec_hash}.{returned_hash(statement.name, row)}"
         for statement in stated
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A spec as far as it stands in QuickBooks."""
+
+    applied: Mapping[str, str]
+    content_hash: str | None
+    """Of the spec that was carried out; None: something of it still has to be sent."""
+    drift: str = ""
+
+
+def as_created(stated: Sequence[Statement], content_hash: str, row: Mapping[str, Any]) -> Carried:
+    """What was just created from a spec, as QuickBooks answered: that is what the spec comes to there."""
+    return Carried(applied_after(stated, {}, row, Comparison()), content_hash)
+
+
+def as_found(
+    stated: Sequence[Statement], content_hash: str, row: Mapping[str, Any], *, adopted: bool
+) -> Carried:
+    """An invoice that stood already: of a created one the rest of the spec goes out, of an adopted one it is
+    drift.
+    """
+    found = compare(stated, {}, row, adopted=adopted)
+    if found.to_write:
+        return Carried({}, None)
+    return Carried(applied_after(stated, {}, row, found), content_hash, found.told)

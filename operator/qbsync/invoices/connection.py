@@ -8,18 +8,18 @@ from qbsync.api.conditions import ConditionType, InvoiceReason, ReadyStatus, fin
 from qbsync.api.connection import (
     LabelSelector,
     LabelSelectorRequirement,
+    Lookup,
     NamespacesFrom,
     Permit,
     QuickBooksConnectionSpec,
     QuickBooksConnectionStatus,
     SelectorOperator,
 )
-from qbsync.api.invoice import Adoption, InvoiceSyncSpec
+from qbsync.api.invoice import Adoption, InvoiceSyncSpec, Send
 from qbsync.engine.keys import Company
 from qbsync.engine.store import Snapshot
 from qbsync.invoices.decide import Refuse, Wait
 from qbsync.invoices.mapping import MarkPlace
-from qbsync.invoices.support import connection_not_supported_yet
 
 LOOK_AGAIN = timedelta(seconds=60)
 """A wait that some event ends is looked at again after this, should the event get lost."""
@@ -51,6 +51,34 @@ class Connection:
         return self.status.company.currency if self.status.company is not None else None
 
     @property
+    def multicurrency(self) -> bool | None:
+        """Whether the company deals in several currencies; None: not known."""
+        return self.status.company.multicurrency if self.status.company is not None else None
+
+    @property
+    def numbers_itself(self) -> bool:
+        """QuickBooks numbers the company's invoices, whatever number was asked for."""
+        company = self.status.company
+        return company is None or company.custom_transaction_numbers is not True
+
+    @property
+    def lookup(self) -> Lookup:
+        """Whether a first create is looked up."""
+        setting = self.spec.invoices.lookup if self.spec.invoices is not None else None
+        return setting or Lookup.ALWAYS
+
+    @property
+    def income_account(self) -> str | None:
+        """Of items that are created."""
+        return self.spec.invoices.income_account if self.spec.invoices is not None else None
+
+    @property
+    def permit(self) -> Permit:
+        """What its InvoiceSyncs may ask for at most."""
+        given = self.spec.invoices.permit if self.spec.invoices is not None else None
+        return given or Permit()
+
+    @property
     def mark_place(self) -> MarkPlace:
         """Where this company's invoices carry the owner mark."""
         setting = self.spec.invoices.owner_mark if self.spec.invoices is not None else None
@@ -80,6 +108,7 @@ def gate(
     namespace: str,
     namespace_labels: NamespaceLabels,
     spec: InvoiceSyncSpec,
+    adopt_id: str | None,
     connection: Connection | None,
 ) -> Wait | Refuse | None:
     """Why an InvoiceSync in `namespace` may not use its connection now; None if it may.
@@ -103,22 +132,36 @@ def gate(
         )
         message = f"namespace {namespace} may not use connection {company}: {hint}"
         return Refuse(InvoiceReason.CONNECTION_NOT_ALLOWED, message)
-    return _permitted(spec, connection) or _usable(company, connection)
+    return _permitted(spec, adopt_id, connection) or _usable(company, connection)
 
 
-def _permitted(spec: InvoiceSyncSpec, connection: Connection) -> Refuse | None:
-    missing = connection_not_supported_yet(connection.spec)
-    if missing:
-        return Refuse(InvoiceReason.INVALID_INVOICE, f"not supported yet: {', '.join(missing)}")
-    permit = connection.spec.invoices.permit if connection.spec.invoices is not None else None
-    allowed = (permit or Permit()).adoption
-    if spec.adoption is not None and spec.adoption not in allowed:
-        return Refuse(
-            InvoiceReason.NOT_PERMITTED,
-            f"spec.adoption {spec.adoption} is beyond what the connection permits "
-            f"(spec.invoices.permit.adoption: {', '.join(allowed)})",
-        )
-    return None
+def _permitted(spec: InvoiceSyncSpec, adopt_id: str | None, connection: Connection) -> Refuse | None:
+    """The ceilings of the connection: an InvoiceSync may only be stricter."""
+    permit = connection.permit
+    named = "spec.invoices.permit"
+    beyond = (
+        (
+            spec.adoption is not None and spec.adoption not in permit.adoption,
+            f"spec.adoption {spec.adoption}",
+        ),
+        (
+            adopt_id is not None and set(permit.adoption) <= {Adoption.NEVER},
+            f"the annotation qbsync.dev/adopt ({named}.adoption is Never)",
+        ),
+        (
+            spec.deletion_policy not in permit.deletion,
+            f"spec.deletionPolicy {spec.deletion_policy}",
+        ),
+        (spec.send is not Send.NEVER and not permit.send, f"spec.send {spec.send}"),
+        *((name not in permit.extra, f"spec.invoice.extra.{name}") for name in spec.invoice.extra),
+    )
+    refused = [what for applies, what in beyond if applies]
+    if not refused:
+        return None
+    return Refuse(
+        InvoiceReason.NOT_PERMITTED,
+        f"{', '.join(refused)} is beyond what the connection permits ({named}): its owner can allow it there",
+    )
 
 
 def _usable(company: Company, connection: Connection) -> Wait | Refuse | None:
@@ -131,15 +174,9 @@ def _usable(company: Company, connection: Connection) -> Wait | Refuse | None:
     ready = find(connection.status.conditions, ConditionType.READY)
     if ready is None or ready.status is ReadyStatus.FALSE or connection.status.company is None:
         why = f"{ready.reason}: {ready.message}" if ready is not None else "it is being set up"
-        return Wait(
-            InvoiceReason.CONNECTION_NOT_READY, f"connection {company} is not ready: {why}", LOOK_AGAIN
-        )
-    if connection.status.company.custom_transaction_numbers is False:
-        return Refuse(
-            InvoiceReason.INVALID_INVOICE,
-            "not supported yet: a company that numbers its own invoices. Switch on "
-            "Account and settings > Sales > Custom transaction numbers in QuickBooks",
-        )
+        lost = ready is not None and ready.status is ReadyStatus.FALSE
+        message = f"connection {company} is not ready: {why}"
+        return Wait(InvoiceReason.CONNECTION_NOT_READY, message, LOOK_AGAIN, hopeless=lost)
     return None
 
 

@@ -122,9 +122,9 @@ def _header(invoice: InvoiceSpec, resolved: Resolved) -> Iterator[tuple[str, Jso
     if invoice.tax_calculation is not None:
         yield "taxCalculation", {"GlobalTaxCalculation": _TAX[invoice.tax_calculation]}
     if invoice.shipping_address is not None:
-        yield "shippingAddress", {"ShipAddr": _address(invoice.shipping_address)}
+        yield "shippingAddress", {"ShipAddr": address_part(invoice.shipping_address)}
     if invoice.billing_address is not None:
-        yield "billingAddress", {"BillAddr": _address(invoice.billing_address)}
+        yield "billingAddress", {"BillAddr": address_part(invoice.billing_address)}
 
 
 def _lines(invoice: InvoiceSpec, resolved: Resolved, document: JsonObject) -> Statement:
@@ -151,7 +151,8 @@ def _tax(invoice: InvoiceSpec, resolved: Resolved) -> JsonObject:
     return {"TxnTaxDetail": detail}
 
 
-def _address(address: Address) -> JsonObject:
+def address_part(address: Address) -> JsonObject:
+    """An address in QuickBooks' words; an empty text clears."""
     return {
         name: value
         for name, value in (

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -33,6 +33,16 @@ def requestid(*, uid: str, recreate: str, operation: str, n: int | str) -> str:
     return _digest(uid, recreate, operation, str(n))[:_REQUESTID_LENGTH]
 
 
+def name_requestid(*, realm: str, kind: str, name: str, n: int) -> str:
+    """The same for a customer or item that several objects may want at once: whoever asks, it is one change."""
+    return _digest("name", realm, kind, normalized_name(name), str(n))[:_REQUESTID_LENGTH]
+
+
+def normalized_name(name: str) -> str:
+    """What two spellings of a customer's or item's name share."""
+    return " ".join(name.split()).casefold()
+
+
 @dataclass(frozen=True, slots=True)
 class OwnerMark:
     """`[qbsync k:… u:…]` in an invoice's note: whose it is, and which object last wrote it."""
@@ -44,6 +54,10 @@ class OwnerMark:
     def __str__(self) -> str:
         return f"[qbsync k:{self.key} u:{self.uid}{' a' if self.adopted else ''}]"
 
+    def of_adopted(self) -> "OwnerMark":
+        """The mark of an invoice that was adopted: it is never voided or deleted by policy."""
+        return replace(self, adopted=True)
+
     def same_owner(self, other: "OwnerMark") -> bool:
         """True if both name the same source or object, be it under another uid."""
         return self.key == other.key
@@ -53,11 +67,15 @@ def owner_mark(
     *, namespace: str, name: str, uid: str, source_system: str | None, source_id: str | None
 ) -> OwnerMark:
     """The mark of an InvoiceSync: its source if it names one, else its own name; survives a new uid."""
+    key = mark_key(namespace=namespace, name=name, source_system=source_system, source_id=source_id)
+    return OwnerMark(key, uid_mark(uid))
+
+
+def mark_key(*, namespace: str, name: str, source_system: str | None, source_id: str | None) -> str:
+    """The `k` of a mark: the same for every object of one source, else for every object of one name."""
     if source_system and source_id:
-        key = _digest("source", source_system, source_id)
-    else:
-        key = _digest("object", namespace, name)
-    return OwnerMark(key[:_KEY_LENGTH], uid_mark(uid))
+        return _digest("source", source_system, source_id)[:_KEY_LENGTH]
+    return _digest("object", namespace, name)[:_KEY_LENGTH]
 
 
 def uid_mark(uid: str) -> str:

@@ -5,27 +5,43 @@ from functools import lru_cache
 from typing import Any
 
 from qbsync.api.meta import Kind
-from qbsync.invoices.identity import docnumber_claim, uid_mark
+from qbsync.invoices.identity import docnumber_claim, mark_key, uid_mark
 
 _mark_of = lru_cache(maxsize=65536)(uid_mark)
+_NO_NUMBER = "\0"
+"""No DocNumber begins with it."""
+
+
+@lru_cache(maxsize=65536)
+def _key_of(namespace: str, name: str, system: str | None, id_: str | None) -> str:
+    return mark_key(namespace=namespace, name=name, source_system=system, source_id=id_)
 
 
 def labels_of(kind: Kind, body: Mapping[str, Any]) -> Iterator[str]:
-    """The number it asks for, the id it has recorded, the uid in its mark."""
+    """What it claims, the id it has recorded, the uid in its mark."""
     if kind is not Kind.INVOICE:
         return
-    number = ((body.get("spec") or {}).get("invoice") or {}).get("docNumber")
-    if number:
-        yield by_number(number)
+    yield by_claim(claim_of(body))
     recorded = (body.get("status") or {}).get("quickbooksId")
     if recorded:
         yield by_id(recorded)
     yield by_uid_mark(_mark_of(body["metadata"]["uid"]))
 
 
-def by_number(number: str) -> str:
-    """The label of whoever asks for this DocNumber."""
-    return f"number:{docnumber_claim(number)}"
+def claim_of(body: Mapping[str, Any]) -> str:
+    """What only one object at a time may settle: its DocNumber, without one the key of its owner mark."""
+    spec, metadata = body.get("spec") or {}, body["metadata"]
+    number = (spec.get("invoice") or {}).get("docNumber")
+    if number:
+        return docnumber_claim(number)
+    source = spec.get("source") or {}
+    key = _key_of(metadata["namespace"], metadata["name"], source.get("system"), source.get("id"))
+    return f"{_NO_NUMBER}{key}"
+
+
+def by_claim(claim: str) -> str:
+    """The label of whoever claims this."""
+    return f"claim:{claim}"
 
 
 def by_id(quickbooks_id: str) -> str:

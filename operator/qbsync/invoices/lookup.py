@@ -1,6 +1,7 @@
 """Asking QuickBooks what is there. Every answer is complete, or an exception: unknown is never absent."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from qbsync.invoices.identity import docnumber_claim
@@ -27,6 +28,27 @@ async def invoices_by_number(client: CompanyClient, numbers: Sequence[str]) -> d
     return found
 
 
+async def invoices_by_customer(
+    client: CompanyClient, customers: Sequence[str], span: tuple[date, date] | None
+) -> tuple[Invoice, ...]:
+    """Every invoice of these customers, by id, dated within `span` (both ends included; None: ever), whole.
+
+    Raises a `QuickBooksError` whenever the answer proves nothing.
+    """
+    within = f"TxnDate >= '{span[0]}' AND TxnDate <= '{span[1]}'" if span is not None else ""
+    rows = await select_by(
+        client, entity="Invoice", fields=(), field="CustomerRef", values=customers, extra=within
+    )
+    return tuple(map(parse_invoice, rows))
+
+
+async def invoices_by_day(client: CompanyClient, days: Sequence[date]) -> tuple[Invoice, ...]:
+    """Every invoice of these days, whole. Raises a `QuickBooksError` whenever the answer proves nothing."""
+    values = [day.isoformat() for day in days]
+    rows = await select_by(client, entity="Invoice", fields=(), field="TxnDate", values=values)
+    return tuple(map(parse_invoice, rows))
+
+
 async def existing(client: CompanyClient, quickbooks_id: str) -> Invoice | None:
     """One invoice as it is now, None if it was deleted (Intuit: 610, not 404).
 
@@ -38,6 +60,29 @@ async def existing(client: CompanyClient, quickbooks_id: str) -> Invoice | None:
         if error.code == "610" and error.definite:
             return None
         raise
+
+
+async def invoices_by_id(client: CompanyClient, known: Mapping[str, str | None]) -> dict[str, Invoice]:
+    """Invoices as they are now, by id; one that was deleted is missing.
+
+    `known`: the ids, with the SyncToken last seen of each. A query lags behind a commit, so what it misses,
+    or shows older than known, is read by itself. Raises a `QuickBooksError` whenever QuickBooks did not say.
+    """
+    found: dict[str, Invoice] = {}
+    if len(known) > 1:
+        rows = await select_by(client, entity="Invoice", fields=(), field="Id", values=sorted(known))
+        seen = {invoice.id: invoice for invoice in map(parse_invoice, rows)}
+        found = {id_: invoice for id_, invoice in seen.items() if _newer(invoice, known.get(id_))}
+    for id_ in known.keys() - found.keys():
+        invoice = await existing(client, id_)
+        if invoice is not None:
+            found[id_] = invoice
+    return found
+
+
+def _newer(invoice: Invoice, known: str | None) -> bool:
+    numbers = invoice.sync_token, known or "0"
+    return not all(map(str.isdigit, numbers)) or int(numbers[0]) >= int(numbers[1])
 
 
 class CompanyDirectory:

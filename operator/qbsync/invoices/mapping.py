@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from qbsync.api.invoice import InvoiceSpec
 from qbsync.invoices.errors import InvalidSpec
-from qbsync.invoices.fields import Statement, statements
+from qbsync.invoices.fields import Statement
 from qbsync.invoices.identity import OwnerMark, find_mark, with_mark, without_mark
 from qbsync.invoices.lines import net_total, with_line_ids
-from qbsync.invoices.references import Resolved
+from qbsync.invoices.overdue import zone
 
 JsonObject = dict[str, Any]
 AUTO_GENERATE: Final = "AUTO_GENERATE"
@@ -32,6 +31,11 @@ class MarkPlace:
         return self.setting.removeprefix(_CUSTOM_FIELD) if self.setting.startswith(_CUSTOM_FIELD) else None
 
     @property
+    def nowhere(self) -> bool:
+        """Invoices carry no mark at all."""
+        return self.setting == "None"
+
+    @property
     def in_note(self) -> bool:
         return self.setting == _NOTE
 
@@ -41,19 +45,22 @@ def transaction_date(invoice: InvoiceSpec, *, created: datetime, time_zone: str)
 
     Never the day of sending, so that every retry sends the same body.
     """
-    return invoice.transaction_date or created.astimezone(ZoneInfo(time_zone)).date()
+    return invoice.transaction_date or created.astimezone(zone(time_zone)).date()
 
 
 def create_body(
     invoice: InvoiceSpec,
+    stated: Iterable[Statement],
     *,
-    resolved: Resolved,
     mark: OwnerMark,
     place: MarkPlace,
     day: date,
     numbered_by_hand: bool = True,
 ) -> JsonObject:
-    """The body of the create. `numbered_by_hand`: the company chooses numbers. Raises `InvalidSpec`."""
+    """The body of the create, from what a spec states. `numbered_by_hand`: the company chooses numbers.
+
+    Raises `InvalidSpec`.
+    """
     if net_total(invoice) < 0:
         raise InvalidSpec("spec.invoice.lines come to less than 0: QuickBooks has credit memos for that")
     body: JsonObject = {"TxnDate": day.isoformat()}
@@ -61,7 +68,7 @@ def create_body(
     if number is not None:
         body["DocNumber"] = number
     # A new invoice has nothing to clear.
-    _merge(body, (part for part in map(_part, statements(invoice, resolved)) if not _clears(part)))
+    _merge(body, (part for part in map(_part, stated) if not _clears(part)))
     _put_mark(body, {}, mark, place)
     return body
 

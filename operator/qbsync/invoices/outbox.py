@@ -17,14 +17,19 @@ from qbsync.api.invoice import Intent, Outcome
 from qbsync.engine.backoff import Backoff
 from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Key
+from qbsync.engine.reporter import NotRecorded
 from qbsync.engine.store import ObjectStore
 from qbsync.invoices.candidate import Candidate
+from qbsync.invoices.compare import as_created, as_found
 from qbsync.invoices.connection import Connection
-from qbsync.invoices.desk import Sent
+from qbsync.invoices.desk import Change, Sent
+from qbsync.invoices.fields import statements
 from qbsync.invoices.identity import requestid
 from qbsync.invoices.lookup import existing
 from qbsync.invoices.mapping import create_body, transaction_date
 from qbsync.invoices.references import Resolved
+from qbsync.invoices.report import CREATE
+from qbsync.invoices.search import needs_intent
 from qbsync.invoices.settle import Settler
 from qbsync.kube import errors as kube_errors
 from qbsync.kube.objects import ObjectsApi
@@ -50,7 +55,7 @@ HEARD_LATELY = timedelta(seconds=60)
 REPLAY_TOLERANCE = timedelta(seconds=5)
 DUPLICATE_ATTEMPTS = 3
 
-_REASON_BY_CODE = {
+REASON_BY_CODE = {
     "610": InvoiceReason.REFERENCE_NOT_FOUND,
     "2500": InvoiceReason.REFERENCE_NOT_FOUND,
     "6190": InvoiceReason.SUBSCRIPTION_ENDED,
@@ -85,13 +90,18 @@ class Outbox:
         lookup_lag: timedelta = LOOKUP_LAG,
     ) -> None:
         """`server_timeout`: how long QuickBooks may be at work on a request (Intuit: 120 s)."""
-        self._lookup_lag = lookup_lag
+        self.lookup_lag = lookup_lag
         self._clock, self._rng, self._store, self._objects = clock, rng, store, objects
         self._settler, self._fence, self._server_timeout = settler, fence, server_timeout
         self._access_failed = access_failed
         self._backoff = Backoff(cap=timedelta(minutes=2))
         self._sending: dict[Key, asyncio.Task[None]] = {}
         """One send of an object at a time, whoever asks for another."""
+
+    @property
+    def at_work_at_most(self) -> timedelta:
+        """How long after a send QuickBooks may still be at it, and a lookup may miss what came of it."""
+        return self._server_timeout + self.lookup_lag
 
     def create(
         self, candidate: Candidate, *, connection: Connection, client: CompanyClient, resolved: Resolved
@@ -116,14 +126,25 @@ class Outbox:
         if intent is None or intent.time is None:
             return None
         # Another process sent it and ended cleanly with the outcome open.
-        return _positive(intent.time + self._server_timeout + self._lookup_lag - self._clock.now())
+        return _positive(intent.time + self._server_timeout + self.lookup_lag - self._clock.now())
 
     def at_work_for(self, sent: Sent) -> timedelta | None:
         """How long QuickBooks may still be at work on what was sent; None: no longer."""
-        if sent.last_sent is None:
+        return self.left_of(sent.last_sent, sent.rest)
+
+    def left_of(self, last_sent: float | None, rest: timedelta | None = None) -> timedelta | None:
+        """How much is left of the time in which what was sent then (monotonic seconds) may still arrive.
+
+        `rest`: that time, where it is not QuickBooks' limit.
+        """
+        if last_sent is None:
             return None
-        ago = timedelta(seconds=self._clock.monotonic() - sent.last_sent)
-        return _positive((sent.rest or self._server_timeout + self._lookup_lag) - ago)
+        ago = timedelta(seconds=self._clock.monotonic() - last_sent)
+        return _positive((rest or self.at_work_at_most) - ago)
+
+    def change_at_work_for(self, change: Change) -> timedelta | None:
+        """How long QuickBooks may still be at work on an update, void or delete; None: no longer."""
+        return self.left_of(change.sent)
 
     def retry_later(
         self, candidate: Candidate, error: Exception, *, reason: InvoiceReason = InvoiceReason.RETRYING
@@ -143,17 +164,20 @@ class Outbox:
         day = transaction_date(
             candidate.spec.invoice, created=candidate.created, time_zone=connection.time_zone
         )
+        stated = statements(candidate.spec.invoice, resolved)
         return Sent(
             requestid=requestid(uid=candidate.key.uid, recreate=candidate.recreate, operation="create", n=n),
             n=n,
             number=candidate.number,
             body=create_body(
                 candidate.spec.invoice,
-                resolved=resolved,
+                stated,
                 mark=candidate.mark,
                 place=connection.mark_place,
                 day=day,
+                numbered_by_hand=not connection.numbers_itself,
             ),
+            stated=stated,
             content_hash=candidate.content_hash,
             generation=candidate.snapshot.generation,
         )
@@ -171,24 +195,55 @@ class Outbox:
     async def _attempt(
         self, candidate: Candidate, sent: Sent, connection: Connection, client: CompanyClient
     ) -> None:
+        intending = candidate
         try:
-            await self._confirm_alive(candidate)
+            await self.confirm_alive(candidate)
+            if needs_intent(candidate, connection):
+                intending = await self._intend(candidate, sent)
             row = await client.create(
                 "Invoice",
                 sent.body,
                 requestid=sent.requestid,
                 before_send=lambda: self._before_send(candidate, sent),
             )
-            await self._created(candidate, sent, row, connection, client)
+            await self._created(intending, sent, row, connection, client)
         except NotSending as reason:
-            logger.info("not sent: %s", reason, extra={"object": str(candidate.key)})
-            self._settler.wait(
-                candidate, reason=InvoiceReason.QUEUED, message=str(reason), delay=timedelta(seconds=1)
-            )
+            self.not_sent(self._unintended(candidate, intending, sent), reason)
         except QuickBooksError as error:
-            self._failed(candidate, sent, error)
+            if _never_arrived(error):
+                sent.last_sent = None
+            self._failed(self._unintended(candidate, intending, sent), sent, error)
 
-    async def _confirm_alive(self, candidate: Candidate) -> None:
+    async def _intend(self, candidate: Candidate, sent: Sent) -> Candidate:
+        """Have the intent stored before the first send. Raises NotSending if that cannot be had.
+
+        Should this process die, the next one knows by it that there may be an invoice, and where to search.
+        """
+        known = candidate.status.intent
+        if sent.last_sent is not None or (known is not None and known.request_id == sent.requestid):
+            return candidate
+        try:
+            return await self._settler.intend(candidate, self._intent(sent))
+        except NotRecorded as error:
+            self._settler.withdraw(candidate)
+            raise NotSending(str(error)) from error
+
+    def _unintended(self, candidate: Candidate, intending: Candidate, sent: Sent) -> Candidate:
+        """The object as it goes on: where nothing was sent, the intent is taken back."""
+        if intending is candidate or sent.last_sent is not None:
+            return intending
+        self._settler.withdraw(candidate)
+        return candidate
+
+    def not_sent(self, candidate: Candidate, reason: NotSending) -> None:
+        """It is no time to send: its turn comes again."""
+        logger.info("not sent: %s", reason, extra={"object": str(candidate.key)})
+        self._settler.wait(
+            candidate, reason=InvoiceReason.QUEUED, message=str(reason), delay=timedelta(seconds=1)
+        )
+
+    async def confirm_alive(self, candidate: Candidate) -> None:
+        """Read an object that was not heard of for a while. Raises NotSending if it is gone, or not to be read."""
         heard = timedelta(seconds=self._clock.monotonic() - candidate.snapshot.heard_at)
         if heard <= HEARD_LATELY:
             return
@@ -200,19 +255,25 @@ class Outbox:
             raise NotSending("the object is gone") from None
         except kube_errors.KubeError as error:
             raise NotSending(f"the object could not be read: {error}") from error
-        self._store.observe(key.kind, body)
+        self._store.learned(key.kind, body)
 
-    def _before_send(self, candidate: Candidate, sent: Sent) -> None:
-        """The last moment: an object deleted, suspended or changed meanwhile is not acted on in its old form."""
+    def check(self, candidate: Candidate, *, generation: int | None, deleting: bool = False) -> None:
+        """The last moment before a write: raises NotSending unless this process leads and the object still
+        asks for it. `generation`: of the spec that is being sent; None where an earlier one must go out first.
+        """
         if not self._fence.holds():
             raise NotSending("this process is stopping, or no longer leads")
         now = self._store.get(candidate.key)
-        if now is None or now.deleting:
+        if now is None or now.deleting != deleting:
             raise NotSending("the object was deleted")
-        if now.spec.get("suspend"):
+        if now.spec.get("suspend") and not deleting:
             raise NotSending("the object was suspended")
-        if sent.last_sent is None and now.generation != sent.generation:
+        if generation is not None and now.generation != generation:
             raise NotSending("the object was changed")
+
+    def _before_send(self, candidate: Candidate, sent: Sent) -> None:
+        """The last moment: an object deleted, suspended or changed meanwhile is not acted on in its old form."""
+        self.check(candidate, generation=sent.generation if sent.last_sent is None else None)
         candidate.desk.sent[candidate.key] = sent
         earlier = candidate.desk.attempts.get(candidate.key, candidate.status.attempts or 0)
         candidate.desk.attempts[candidate.key] = earlier + 1
@@ -242,13 +303,18 @@ class Outbox:
                 )
                 return
             invoice = current
+        carried = (
+            as_created(sent.stated, sent.content_hash, invoice.row)
+            if outcome is Outcome.CREATED
+            else as_found(sent.stated, sent.content_hash, invoice.row, adopted=False)
+        )
         self._settler.synced(
             candidate,
             outcome=outcome,
             invoice=invoice,
+            carried=carried,
             connection=connection,
             requestid=sent.requestid,
-            content_hash=sent.content_hash,
             intuit_tid=row.intuit_tid,
         )
 
@@ -273,14 +339,12 @@ class Outbox:
         elif outcome_unknown(error) or isinstance(error, Rejected):
             self._unknown(candidate, sent, error)
         else:
-            # 401, 403 and what never left this machine: QuickBooks did not work on it.
-            sent.last_sent = None
             candidate.desk.sent.pop(candidate.key, None)
             self.retry_later(candidate, error)
 
     def _unknown(self, candidate: Candidate, sent: Sent, error: QuickBooksError) -> None:
         if isinstance(error, Throttled):
-            sent.rest = THROTTLE_WAIT + self._lookup_lag
+            sent.rest = THROTTLE_WAIT + self.lookup_lag
         if isinstance(error, Rejected):
             sent.n, sent.requestid = self._next_id(candidate, sent)
         failures = candidate.desk.failed(candidate.key)
@@ -294,13 +358,18 @@ class Outbox:
             ),
             delay=delay,
             error=error,
-            intent=Intent(
-                operation="create",
-                request_id=sent.requestid,
-                body_hash=_body_hash(sent),
-                generation=sent.generation,
-                time=self._clock.now(),
-            ),
+            intent=self._intent(sent),
+        )
+
+    def _intent(self, sent: Sent) -> Intent:
+        return Intent(
+            operation=CREATE,
+            request_id=sent.requestid,
+            body_hash=_body_hash(sent),
+            generation=sent.generation,
+            time=self._clock.now(),
+            customer_id=sent.customer_id,
+            transaction_date=sent.day,
         )
 
     def _next_id(self, candidate: Candidate, sent: Sent) -> tuple[int, str]:
@@ -329,12 +398,12 @@ class Outbox:
             candidate,
             reason=InvoiceReason.RETRYING,
             message=f"QuickBooks has DocNumber {candidate.number} already; looking at whose it is",
-            delay=self._lookup_lag / 2,
+            delay=self.lookup_lag / 2,
             error=error,
         )
 
     def _refused(self, candidate: Candidate, sent: Sent, error: Rejected) -> None:
-        reason = _REASON_BY_CODE.get(error.code or "", InvoiceReason.INVALID_INVOICE)
+        reason = REASON_BY_CODE.get(error.code or "", InvoiceReason.INVALID_INVOICE)
         if reason is InvoiceReason.REFERENCE_NOT_FOUND:
             candidate.desk.references.forget()
         self._settler.refused(
@@ -344,6 +413,11 @@ class Outbox:
             error=error,
             rejections=sent.n + 1,
         )
+
+
+def _never_arrived(error: QuickBooksError) -> bool:
+    """401, 403 and what never left this machine: QuickBooks did not work on it."""
+    return not isinstance(error, Rejected) and not outcome_unknown(error)
 
 
 def _positive(remaining: timedelta) -> timedelta | None:

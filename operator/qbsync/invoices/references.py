@@ -1,6 +1,6 @@
 """The QuickBooks ids behind the names of a spec: asked for once a round, remembered for a while."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Protocol
@@ -137,6 +137,8 @@ class References:
     """The names of one company, as far as somebody asked for them lately."""
 
     clock: Clock
+    thrifty: Callable[[], bool] = lambda: False
+    """Whether what was found once is not to be looked up again: reads run short."""
     _known: dict[tuple[str, str, str], tuple[float, tuple[NamedRow, ...]]] = field(default_factory=dict)
 
     async def learn(self, references: Iterable[Reference], directory: Directory) -> None:
@@ -192,7 +194,8 @@ class References:
         return self._known.get(reference.name.folded, (0.0, ()))[1]
 
     def _fresh(self, name: Name) -> bool:
-        return self._known.get(name.folded, (float("-inf"), ()))[0] > self.clock.monotonic()
+        until, hits = self._known.get(name.folded, (float("-inf"), ()))
+        return until > self.clock.monotonic() or (bool(hits) and self.thrifty())
 
     def _explain(self, reference: Reference) -> str:
         name, hits = reference.name, self._hits(reference)

@@ -2,8 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
-from qbsync.api.conditions import InvoiceReason, summarize
+from qbsync.api.conditions import (
+    SUSPENDED,
+    Condition,
+    ConditionType,
+    InvoiceReason,
+    ReadyStatus,
+    find,
+    set_condition,
+    summarize,
+)
 from qbsync.api.invoice import (
     HistoryEntry,
     Intent,
@@ -15,10 +25,17 @@ from qbsync.api.invoice import (
 )
 from qbsync.api.meta import Kind
 from qbsync.api.money import with_cents
+from qbsync.invoices.compare import Carried
 from qbsync.quickbooks.entities import Invoice
 from qbsync.quickbooks.errors import QuickBooksError
 
 HISTORY_LENGTH = 10
+CREATE = "create"
+"""The operation of the intent to create an invoice."""
+SEND = "send"
+"""The operation of the intent to have an invoice e-mailed; without a time it is due, and was not sent."""
+EMAIL_SENT = "EmailSent"
+"""Intuit: EmailStatus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,56 +50,122 @@ class Occasion:
     """How often the invoice was sent so far."""
     request: str | None
     """The value of the annotation `requested-at` that this answers."""
+    recreate: str | None = None
+    """The value of the annotation `recreate` that this answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An invoice as it was seen, and what an accountant should know of it."""
+
+    invoice: Invoice
+    carried: Carried
+    currency: str | None
+    """Of the company, where the invoice names none."""
+    today: date
+    """The company's date."""
+    source_total: Decimal | None = None
+    """What the invoice comes to in the system that it is from."""
+    voided: bool = False
 
 
 def synced(
     previous: InvoiceSyncStatus,
     occasion: Occasion,
+    finding: Finding,
     *,
     outcome: Outcome,
-    invoice: Invoice,
-    content_hash: str,
-    currency: str | None,
+    origin: Origin,
     requestid: str | None,
     url: str | None,
-    today: date,
     intuit_tid: str | None,
+    mail_due: bool = False,
 ) -> InvoiceSyncStatus:
-    """The invoice stands in QuickBooks and is this object's."""
+    """The invoice stands in QuickBooks and is this object's. `mail_due`: and is to be e-mailed."""
     reason = InvoiceReason(outcome.value)
-    message = f"invoice {invoice.id} in QuickBooks: {_WHAT_HAPPENED[reason]}"
+    message = f"invoice {finding.invoice.id} in QuickBooks: {_WHAT_HAPPENED[reason]}"
     entry = HistoryEntry(time=occasion.now, outcome=outcome.value, message=message, intuit_tid=intuit_tid)
-    return _concluded(previous, occasion, reason=reason, message=message).model_copy(
+    concluded = _concluded(previous, occasion, reason=reason, message=message).model_copy(
         update={
-            "quickbooks_id": invoice.id,
-            "applied_hash": content_hash,
-            "origin": previous.origin or (Origin.ADOPTED if outcome is Outcome.ADOPTED else Origin.CREATED),
+            "origin": previous.origin or origin,
             "outcome": outcome,
             "request_id": requestid or previous.request_id,
             "url": url,
-            "intent": None,
+            "intent": Intent(operation=SEND) if mail_due else open_mail(previous),
             "last_error": None,
             "next_retry_time": None,
             "last_sync_time": occasion.now,
+            "last_handled_recreate": occasion.recreate or previous.last_handled_recreate,
             "history": _history(previous, entry),
-            **_figures(invoice, currency, today),
         }
     )
+    return _with_finding(concluded, occasion, finding)
 
 
-def verified(
-    previous: InvoiceSyncStatus, occasion: Occasion, *, invoice: Invoice, currency: str | None, today: date
-) -> InvoiceSyncStatus:
-    """A sync was asked for, and the invoice is still there: its figures, and who asked."""
-    return previous.model_copy(
+def kept(previous: InvoiceSyncStatus, occasion: Occasion, finding: Finding) -> InvoiceSyncStatus:
+    """It was looked at and left as it is: its figures, what drifted, and who asked."""
+    reason = standing_reason(previous)
+    ready = find(previous.conditions, ConditionType.READY)
+    same = ready is not None and ready.reason == reason
+    message = ready.message.removeprefix(SUSPENDED) if ready is not None and same else ""
+    looked = _concluded(
+        previous, occasion, reason=reason, message=message or f"invoice {finding.invoice.id} in QuickBooks"
+    ).model_copy(
         update={
+            "intent": open_mail(previous),
+            "last_error": None,
+            "next_retry_time": None,
+            "last_sync_time": occasion.now,
+            "last_handled_recreate": occasion.recreate or previous.last_handled_recreate,
+            "outcome": Outcome.UNCHANGED if occasion.request else previous.outcome,
+        }
+    )
+    return _with_finding(looked, occasion, finding)
+
+
+def figured(previous: InvoiceSyncStatus, occasion: Occasion, finding: Finding) -> InvoiceSyncStatus:
+    """What is paid of it has moved: its figures, and nothing of what the spec is about."""
+    return _with_finding(previous, occasion, finding)
+
+
+def observed(
+    previous: InvoiceSyncStatus,
+    occasion: Occasion,
+    *,
+    would: str,
+    finding: Finding | None,
+    origin: Origin,
+) -> InvoiceSyncStatus:
+    """Mode Observe: what would be done, empty for nothing. Nothing was written to QuickBooks."""
+    conditions = summarize(
+        previous=previous.conditions,
+        kind=Kind.INVOICE,
+        reason=InvoiceReason.OBSERVED.value,
+        message=would or "nothing would be done: QuickBooks says the same",
+        generation=occasion.generation,
+        now=occasion.now,
+        ready=not would,
+    )
+    looked = previous.model_copy(
+        update={
+            "conditions": conditions,
             "observed_generation": occasion.generation,
             "last_handled_request": occasion.request or previous.last_handled_request,
-            "last_sync_time": occasion.now,
-            "outcome": Outcome.UNCHANGED,
-            **_figures(invoice, currency, today),
+            "last_error": None,
+            "next_retry_time": None,
         }
     )
+    if finding is None:
+        return looked
+    known = looked.model_copy(update={"origin": previous.origin or origin})
+    return _with_finding(known, occasion, finding)
+
+
+def standing_reason(status: InvoiceSyncStatus) -> InvoiceReason:
+    """The reason of Ready of an invoice that stands and needs nothing."""
+    if status.outcome is not None and status.outcome is not Outcome.UNCHANGED:
+        return InvoiceReason(status.outcome.value)
+    return InvoiceReason.ADOPTED if status.origin is Origin.ADOPTED else InvoiceReason.CREATED
 
 
 def refused(
@@ -106,9 +189,44 @@ def refused(
         update={
             "last_error": told,
             "rejections": rejections if rejections is not None else previous.rejections,
-            "intent": None,
+            "intent": open_mail(previous),
             "next_retry_time": None,
             "history": _history(previous, entry),
+        }
+    )
+
+
+def parted(
+    previous: InvoiceSyncStatus,
+    occasion: Occasion,
+    *,
+    quickbooks_id: str,
+    left: Invoice | None,
+    intuit_tid: str | None,
+) -> InvoiceSyncStatus:
+    """The invoice was voided (`left` is what stands now) or deleted, as the policy says; the object goes next."""
+    outcome = Outcome.VOIDED if left is not None else "Deleted"
+    message = f"invoice {quickbooks_id} in QuickBooks: {outcome.lower()}, as spec.deletionPolicy says"
+    entry = HistoryEntry(time=occasion.now, outcome=outcome, message=message, intuit_tid=intuit_tid)
+    parted = previous.model_copy(
+        update={
+            "last_error": None,
+            "next_retry_time": None,
+            "last_sync_time": occasion.now,
+            "history": _history(previous, entry),
+        }
+    )
+    if left is None:
+        return parted
+    return _concluded(parted, occasion, reason=InvoiceReason.VOIDED, message=message).model_copy(
+        update={
+            "outcome": Outcome.VOIDED,
+            "quickbooks_id": left.id,
+            "doc_number": left.doc_number,
+            "sync_token": left.sync_token,
+            "total_amount": with_cents(left.total),
+            "balance": with_cents(left.balance),
+            "payment_status": PaymentStatus.VOIDED,
         }
     )
 
@@ -142,10 +260,63 @@ def waiting(
             "attempts": occasion.attempts,
             "next_retry_time": occasion.now + delay,
             "last_error": last_error(error, occasion.now) if error is not None else previous.last_error,
-            "request_id": intent.request_id if intent is not None else previous.request_id,
+            "request_id": _create_id(intent) or previous.request_id,
             "intent": intent or previous.intent,
         }
     )
+
+
+def intended(previous: InvoiceSyncStatus, occasion: Occasion, intent: Intent) -> InvoiceSyncStatus:
+    """What is about to be sent, before it is. Says nothing of how the invoice stands."""
+    return previous.model_copy(
+        update={
+            "intent": intent,
+            "doc_number": previous.doc_number or occasion.doc_number,
+            "request_id": _create_id(intent) or previous.request_id,
+        }
+    )
+
+
+def _create_id(intent: Intent | None) -> str | None:
+    """The requestid of the invoice itself, if that is what is intended."""
+    return intent.request_id if intent is not None and intent.operation == CREATE else None
+
+
+def open_mail(status: InvoiceSyncStatus) -> Intent | None:
+    """The e-mail that is due, or whose outcome is open."""
+    intent = status.intent
+    return intent if intent is not None and intent.operation == SEND else None
+
+
+def mail_settled(
+    previous: InvoiceSyncStatus,
+    occasion: Occasion,
+    *,
+    outcome: str,
+    message: str,
+    invoice: Invoice | None,
+    error: QuickBooksError | None,
+    intuit_tid: str | None,
+) -> InvoiceSyncStatus:
+    """The invoice was e-mailed, or was not, and will not be. How it stands is another matter."""
+    reason = standing_reason(previous)
+    ready = find(previous.conditions, ConditionType.READY)
+    said = ready.message.removeprefix(SUSPENDED) if ready is not None else ""
+    entry = HistoryEntry(time=occasion.now, outcome=outcome, message=message, intuit_tid=intuit_tid)
+    concluded = _concluded(previous, occasion, reason=reason, message=f"{said}; {message}")
+    seen = (
+        {"email_status": invoice.email_status, "sync_token": invoice.sync_token}
+        if invoice is not None
+        else {}
+    )
+    told = last_error(error, occasion.now) if error is not None else None
+    update = {
+        "intent": None,
+        "next_retry_time": None,
+        "last_error": told,
+        "history": _history(previous, entry),
+    }
+    return concluded.model_copy(update={**update, **seen})
 
 
 def last_error(error: QuickBooksError, now: datetime) -> LastError:
@@ -161,9 +332,9 @@ def last_error(error: QuickBooksError, now: datetime) -> LastError:
     )
 
 
-def payment_status(invoice: Invoice, today: date) -> PaymentStatus:
+def payment_status(invoice: Invoice, today: date, *, voided: bool) -> PaymentStatus:
     """What a bookkeeper would say of the invoice."""
-    if invoice.total == 0 and (invoice.private_note or "").startswith("Voided"):
+    if voided:
         return PaymentStatus.VOIDED
     if invoice.balance <= 0:
         return PaymentStatus.PAID
@@ -176,6 +347,8 @@ _WHAT_HAPPENED = {
     InvoiceReason.CREATED: "created",
     InvoiceReason.ADOPTED: "it existed and matches, adopted",
     InvoiceReason.RECOVERED: "it had been created for this object before, found again",
+    InvoiceReason.UPDATED: "changed as the spec says",
+    InvoiceReason.VOIDED: "voided",
 }
 
 
@@ -201,16 +374,55 @@ def _concluded(
     )
 
 
-def _figures(invoice: Invoice, currency: str | None, today: date) -> dict[str, object]:
-    return {
-        "doc_number": invoice.doc_number,
-        "sync_token": invoice.sync_token,
-        "total_amount": with_cents(invoice.total),
-        "balance": with_cents(invoice.balance),
-        "currency": invoice.currency or currency,
-        "payment_status": payment_status(invoice, today),
-        "email_status": invoice.email_status,
-    }
+def _with_finding(status: InvoiceSyncStatus, occasion: Occasion, finding: Finding) -> InvoiceSyncStatus:
+    invoice, carried = finding.invoice, finding.carried
+    drift = "voided in QuickBooks" if finding.voided else carried.drift
+    conditions = _finding(status.conditions, occasion, ConditionType.DRIFTED, "EditedInQuickBooks", drift)
+    mismatch = _mismatch(finding)
+    return status.model_copy(
+        update={
+            "conditions": _finding(
+                conditions, occasion, ConditionType.TOTAL_MISMATCH, "SourceDiffers", mismatch
+            ),
+            "quickbooks_id": invoice.id,
+            "applied_hash": carried.content_hash,
+            "applied": dict(carried.applied),
+            "doc_number": invoice.doc_number,
+            "sync_token": invoice.sync_token,
+            "total_amount": with_cents(invoice.total),
+            "balance": with_cents(invoice.balance),
+            "currency": invoice.currency or finding.currency,
+            "payment_status": payment_status(invoice, finding.today, voided=finding.voided),
+            "due_date": invoice.due_date,
+            "email_status": invoice.email_status,
+        }
+    )
+
+
+def _mismatch(finding: Finding) -> str:
+    source, total = finding.source_total, finding.invoice.total
+    if source is None or finding.voided or source == total:
+        return ""
+    return (
+        f"the invoice comes to {with_cents(total)} in QuickBooks, spec.source.total says {with_cents(source)}"
+    )
+
+
+def _finding(
+    conditions: tuple[Condition, ...], occasion: Occasion, type: ConditionType, reason: str, message: str
+) -> tuple[Condition, ...]:
+    """A finding is there while it holds, and False afterwards; what never held is not mentioned."""
+    if not message and find(conditions, type) is None:
+        return conditions
+    found = Condition(
+        type=type,
+        status=ReadyStatus.TRUE if message else ReadyStatus.FALSE,
+        reason=reason if message else "InSync",
+        message=message or "spec and QuickBooks agree",
+        last_transition_time=occasion.now,
+        observed_generation=occasion.generation,
+    )
+    return set_condition(conditions, found)
 
 
 def _history(previous: InvoiceSyncStatus, entry: HistoryEntry) -> tuple[HistoryEntry, ...]:

@@ -1,19 +1,33 @@
 """Where an outcome leaves the room: one status, one Event, claims released, the key ended."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Protocol
 
-from qbsync.api.conditions import ConditionType, InvoiceReason, find, summarize, suspended
-from qbsync.api.invoice import Intent, InvoiceSyncStatus, Origin, Outcome
+from qbsync.api.conditions import (
+    SUSPENDED,
+    Condition,
+    ConditionType,
+    InvoiceReason,
+    ReadyStatus,
+    find,
+    summarize,
+    suspended,
+)
+from qbsync.api.invoice import Intent, InvoiceSyncStatus, Origin, Outcome, PaymentStatus, Send
 from qbsync.api.meta import Kind
 from qbsync.engine.announcer import Announcer
 from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Company, Key
-from qbsync.engine.reporter import Reporter
+from qbsync.engine.reporter import NotRecorded, Reporter
 from qbsync.invoices import audit, report
 from qbsync.invoices.candidate import Candidate, today
+from qbsync.invoices.compare import Carried
 from qbsync.invoices.connection import Connection
+from qbsync.invoices.identity import docnumber_claim
+from qbsync.invoices.overdue import aged, overdue_in
 from qbsync.quickbooks.entities import Invoice
 from qbsync.quickbooks.errors import QuickBooksError
 
@@ -23,6 +37,8 @@ WRITTEN_AFTER = {
 }
 """How long a wait may last before it is written at all; so a wait that ends by itself costs no write."""
 WRITTEN_BY_DEFAULT_AFTER = timedelta(seconds=30)
+RECORDED_WITHIN = timedelta(seconds=20)
+"""What is to be sent only once its intent is stored waits so long for that, then its turn comes again."""
 STALLED_AFTER = {InvoiceReason.CONNECTION_NOT_FOUND: timedelta(minutes=10)}
 _APP_PAGES = {
     "Production": "https://app.qbo.intuit.com/app/invoice?txnId=",
@@ -66,62 +82,141 @@ class Settler:
         *,
         outcome: Outcome,
         invoice: Invoice,
+        carried: Carried,
         connection: Connection,
+        origin: Origin = Origin.CREATED,
         requestid: str | None = None,
-        content_hash: str | None = None,
         intuit_tid: str | None = None,
     ) -> None:
-        """The invoice stands, and is this object's."""
+        """The invoice stands, and is this object's; what `carried` leaves open goes out as an update next."""
         now = self._clock.now()
+        mail_due = _mail_due(candidate, outcome, origin, invoice)
         status = report.synced(
             candidate.status,
             candidate.occasion(now),
+            self._finding(candidate, connection, invoice, carried),
             outcome=outcome,
-            invoice=invoice,
-            content_hash=content_hash or candidate.content_hash,
-            currency=connection.home_currency,
+            origin=origin,
             requestid=requestid,
             url=_page(connection, invoice),
-            today=today(now, connection.time_zone),
             intuit_tid=intuit_tid,
+            mail_due=mail_due,
         )
-        candidate.desk.remember(invoice)
+        candidate.desk.remember(candidate.claim, invoice)
         self._reporter.report(candidate.key, status.document())
         self._observer.invoice_settled(candidate.company, outcome.value, now - candidate.created)
         audit.synced(candidate, outcome=outcome.value, invoice=invoice, intuit_tid=intuit_tid)
-        if invoice.doc_number != candidate.number:
-            note = f"QuickBooks gave invoice {invoice.id} the number {invoice.doc_number}"
-            self._announcer.normal(candidate.snapshot, "Renumbered", note)
-            self._renumbered(candidate.company)
+        if outcome in (Outcome.CREATED, Outcome.RECOVERED):
+            self._note_number(candidate, invoice)
         if self._every_event:
             note = f"{outcome.value.lower()} invoice {invoice.id} ({invoice.doc_number})"
             self._announcer.normal(candidate.snapshot, f"Invoice{outcome.value}", note)
-        self.end(candidate)
+        self._announce_findings(candidate, status)
+        if outcome in (Outcome.CREATED, Outcome.UPDATED):
+            candidate.desk.echoes.expect(invoice.id, monotonic=self._clock.monotonic())
+        more = timedelta() if carried.content_hash is None else _mail_next(candidate, status)
+        self.end(candidate, status, again=more)
 
-    def verified(self, candidate: Candidate, *, invoice: Invoice, connection: Connection) -> None:
-        """A sync was asked for; nothing had to change."""
-        now = self._clock.now()
-        status = report.verified(
+    def kept(
+        self,
+        candidate: Candidate,
+        *,
+        invoice: Invoice,
+        carried: Carried,
+        connection: Connection,
+        voided: bool = False,
+    ) -> None:
+        """It was looked at, and nothing had to be written."""
+        finding = self._finding(candidate, connection, invoice, carried, voided=voided)
+        status = report.kept(candidate.status, candidate.occasion(self._clock.now()), finding)
+        self._reporter.report(candidate.key, status.document())
+        self._announce_findings(candidate, status)
+        self.end(candidate, status, again=_mail_next(candidate, status))
+
+    def mailed(self, candidate: Candidate, *, invoice: Invoice, intuit_tid: str | None = None) -> None:
+        """QuickBooks e-mailed the invoice."""
+        self._mail_settled(candidate, "Sent", "e-mailed", invoice=invoice, intuit_tid=intuit_tid)
+        candidate.desk.echoes.expect(invoice.id, monotonic=self._clock.monotonic())
+
+    def not_mailed(self, candidate: Candidate, *, why: str, error: QuickBooksError | None = None) -> None:
+        """The e-mail was not sent, or nobody knows; it is not tried again."""
+        tid = error.intuit_tid if error is not None else None
+        self._mail_settled(candidate, "NotSent", why, error=error, intuit_tid=tid)
+
+    def _mail_settled(
+        self,
+        candidate: Candidate,
+        outcome: str,
+        message: str,
+        *,
+        invoice: Invoice | None = None,
+        error: QuickBooksError | None = None,
+        intuit_tid: str | None = None,
+    ) -> None:
+        status = report.mail_settled(
             candidate.status,
-            candidate.occasion(now),
+            candidate.occasion(self._clock.now()),
+            outcome=outcome,
+            message=message,
             invoice=invoice,
-            currency=connection.home_currency,
-            today=today(now, connection.time_zone),
+            error=error,
+            intuit_tid=intuit_tid,
         )
         self._reporter.report(candidate.key, status.document())
-        self.end(candidate)
+        audit.mailed(candidate, outcome=outcome, intuit_tid=intuit_tid)
+        note = f"invoice {candidate.status.quickbooks_id} ({candidate.status.doc_number}): {message}"
+        if outcome == "NotSent":
+            self._announcer.warning(candidate.snapshot, "InvoiceNotSent", note)
+        elif self._every_event:
+            self._announcer.normal(candidate.snapshot, "InvoiceSent", note)
+        self.end(candidate, status)
+
+    def figured(
+        self, candidate: Candidate, *, invoice: Invoice, connection: Connection, voided: bool = False
+    ) -> None:
+        """Its payments moved; what the spec says is as open, or as refused, as before."""
+        before = candidate.status
+        drifted = find(before.conditions, ConditionType.DRIFTED)
+        drift = drifted.message if drifted is not None and drifted.status is ReadyStatus.TRUE else ""
+        carried = Carried(before.applied, before.applied_hash, drift)
+        finding = self._finding(candidate, connection, invoice, carried, voided=voided)
+        status = report.figured(before, candidate.occasion(self._clock.now()), finding)
+        self._reporter.report(candidate.key, status.document())
+        self._announce_findings(candidate, status)
+        self.end(candidate, status, again=_mail_next(candidate, status))
+
+    def observed(
+        self,
+        candidate: Candidate,
+        *,
+        would: str,
+        connection: Connection,
+        invoice: Invoice | None = None,
+        carried: Carried | None = None,
+        origin: Origin = Origin.CREATED,
+    ) -> None:
+        """Mode Observe: say what would be done."""
+        finding = (
+            self._finding(candidate, connection, invoice, carried)
+            if invoice is not None and carried is not None
+            else None
+        )
+        occasion = candidate.occasion(self._clock.now())
+        status = report.observed(candidate.status, occasion, would=would, finding=finding, origin=origin)
+        self._reporter.report(candidate.key, status.document())
+        self.end(candidate, status)
 
     def unchanged(self, candidate: Candidate) -> None:
         """The spec moved without moving the invoice, or moved back: say so, once."""
         status = candidate.status
-        reason = _reason_of(status.outcome, status.origin)
+        reason = report.standing_reason(status)
         ready = find(status.conditions, ConditionType.READY)
         kept = ready is not None and ready.reason == reason
         conditions = summarize(
             previous=status.conditions,
             kind=Kind.INVOICE,
             reason=reason.value,
-            message=ready.message.removeprefix("suspended: ")
+            message=ready.message.removeprefix(SUSPENDED)
             if kept and ready is not None
             else f"invoice {status.quickbooks_id} in QuickBooks",
             generation=candidate.snapshot.generation,
@@ -135,7 +230,7 @@ class Settler:
             }
         )
         self._reporter.report(candidate.key, new.document())
-        self.end(candidate)
+        self.end(candidate, new)
 
     def suspended(self, candidate: Candidate) -> None:
         """Nothing is done while `spec.suspend` is true; Ready stays as it was."""
@@ -146,7 +241,7 @@ class Settler:
         )
         if conditions:
             self._reporter.report(candidate.key, new.document())
-        self.end(candidate)
+        self.end(candidate, new)
 
     def refused(
         self,
@@ -173,8 +268,46 @@ class Settler:
             if reason is InvoiceReason.DELETED_IN_QUICKBOOKS:
                 event = "DeletedInQuickBooks"
             self._announcer.warning(candidate.snapshot, event, message)
+            told = status.last_error
+            code, tid = (told.code, told.intuit_tid) if told is not None else (None, None)
+            audit.refused(candidate, reason=reason.value, code=code, intuit_tid=tid)
         self._observer.reconcile_failed(reason.value)
-        self.end(candidate)
+        self.end(candidate, status)
+
+    async def parted(
+        self, candidate: Candidate, *, quickbooks_id: str, left: Invoice | None, intuit_tid: str | None
+    ) -> None:
+        """The invoice was voided (`left` is what stands now) or deleted as the policy says.
+
+        Returns when that is recorded, or cannot be.
+        """
+        outcome = Outcome.VOIDED.value if left is not None else "Deleted"
+        number = left.doc_number if left is not None else candidate.status.doc_number
+        audit.parted(
+            candidate, outcome=outcome, quickbooks_id=quickbooks_id, doc_number=number, intuit_tid=intuit_tid
+        )
+        self._observer.invoice_settled(candidate.company, outcome, timedelta())
+        if self._every_event and left is not None:
+            note = f"voided invoice {quickbooks_id} ({number})"
+            self._announcer.normal(candidate.snapshot, "InvoiceVoided", note)
+        status = report.parted(
+            candidate.status,
+            candidate.occasion(self._clock.now()),
+            quickbooks_id=quickbooks_id,
+            left=left,
+            intuit_tid=intuit_tid,
+        )
+        self._reporter.report(candidate.key, status.document())
+        # The finalizer is taken off the version with this status; that it could not be stored keeps nobody.
+        with suppress(NotRecorded):
+            await self._reporter.recorded(candidate.key, within=RECORDED_WITHIN)
+
+    def released(self, candidate: Candidate, why: str) -> None:
+        """The object goes without its policy being carried out: the invoice, if there is one, stays."""
+        which = candidate.status.quickbooks_id or "if there is one"
+        note = f"released; invoice {which} stays as it is in QuickBooks: {why}"
+        self._announcer.warning(candidate.snapshot, "ReleasedWithoutVoid", note)
+        audit.released(candidate, why)
 
     def wait(
         self,
@@ -193,8 +326,9 @@ class Settler:
         waited = candidate.desk.waited(candidate.key)
         silent_for = WRITTEN_AFTER.get(reason, WRITTEN_BY_DEFAULT_AFTER) - waited
         stalls_in = STALLED_AFTER[reason] - waited if reason in STALLED_AFTER else None
-        recorded = candidate.status.quickbooks_id is not None
-        if silent_for <= timedelta() and not recorded:
+        # An invoice that stands as the spec says stays Ready while it is only being looked at.
+        untold = candidate.status.quickbooks_id is not None and not candidate.spec_moved
+        if silent_for <= timedelta() and not untold:
             self._write_wait(
                 candidate, reason, message, delay, error=error, intent=intent, stalls_in=stalls_in
             )
@@ -206,18 +340,87 @@ class Settler:
             self._release(candidate)
         candidate.done(candidate.key, delay)
 
+    async def intend(self, candidate: Candidate, intent: Intent) -> Candidate:
+        """Store what is about to be sent; returns the object with that in its status.
+
+        Raises `NotRecorded` if that is not stored: then nothing may be sent.
+        """
+        status = report.intended(candidate.status, candidate.occasion(self._clock.now()), intent)
+        self._reporter.report(candidate.key, status.document())
+        await self._reporter.recorded(candidate.key, within=RECORDED_WITHIN)
+        return replace(candidate, status=status)
+
+    def withdraw(self, candidate: Candidate) -> None:
+        """What was about to be sent was not: its status is again as it was before `intend`."""
+        self._reporter.report(candidate.key, candidate.status.document())
+
     def again(self, candidate: Candidate) -> None:
         """Start over at once: the round could not be worked on as a whole."""
         if candidate.key not in candidate.desk.sent:
             self._release(candidate)
         candidate.done(candidate.key, timedelta())
 
-    def end(self, candidate: Candidate) -> None:
-        """Nothing is open any more for this version of the object."""
+    def end(
+        self,
+        candidate: Candidate,
+        status: InvoiceSyncStatus | None = None,
+        *,
+        again: timedelta | None = None,
+    ) -> None:
+        """Nothing is open any more for this version of the object; `again`: but for what comes next.
+
+        `status`: as it was just reported, if it was. What is still to be paid comes back when it is overdue.
+        """
         candidate.desk.settled(candidate.key)
         self._release(candidate)
         self._counted(candidate.company)
-        candidate.done(candidate.key, None)
+        overdue = self._age(candidate, status or candidate.status)
+        candidate.done(candidate.key, again if again is not None else overdue)
+
+    def _age(self, candidate: Candidate, status: InvoiceSyncStatus) -> timedelta | None:
+        """Bring the payment status up to today; returns in how long that may be due again."""
+        now, time_zone = self._clock.now(), candidate.desk.time_zone
+        today = aged(status, now=now, time_zone=time_zone)
+        if today is not status:
+            self._reporter.report(candidate.key, today.document())
+        return overdue_in(today, now=now, time_zone=time_zone)
+
+    def _finding(
+        self,
+        candidate: Candidate,
+        connection: Connection,
+        invoice: Invoice,
+        carried: Carried,
+        *,
+        voided: bool = False,
+    ) -> report.Finding:
+        return report.Finding(
+            invoice=invoice,
+            carried=carried,
+            currency=connection.home_currency,
+            today=today(self._clock.now(), connection.time_zone),
+            source_total=candidate.source_total,
+            voided=voided,
+        )
+
+    def _note_number(self, candidate: Candidate, invoice: Invoice) -> None:
+        asked, given = candidate.number, invoice.doc_number or ""
+        if asked is None or docnumber_claim(asked) == docnumber_claim(given):
+            return
+        note = f"QuickBooks gave invoice {invoice.id} the number {given or 'none'}, not {asked}"
+        self._announcer.normal(candidate.snapshot, "Renumbered", note)
+        candidate.desk.renumbers = True
+        self._renumbered(candidate.company)
+
+    def _announce_findings(self, candidate: Candidate, status: InvoiceSyncStatus) -> None:
+        """Events for what an accountant wants to hear of: once, when it begins."""
+        drifted = _began(ConditionType.DRIFTED, candidate.status, status)
+        if drifted is not None:
+            self._announcer.warning(candidate.snapshot, "DriftDetected", drifted.message)
+        before = candidate.status.payment_status
+        if status.payment_status is PaymentStatus.PAID and before not in (None, PaymentStatus.PAID):
+            note = f"invoice {status.quickbooks_id} ({status.doc_number}) is paid"
+            self._announcer.normal(candidate.snapshot, "InvoicePaid", note)
 
     def _write_wait(
         self,
@@ -249,7 +452,7 @@ class Settler:
         self._reporter.report(candidate.key, status.document())
 
     def _release(self, candidate: Candidate) -> None:
-        self.release(candidate.company, candidate.desk.claims.release(candidate.number, candidate.key))
+        self.release(candidate.company, candidate.desk.claims.release(candidate.claim, candidate.key))
 
     def release(self, company: Company, waiting: list[Key]) -> None:
         """Wake whoever waited for a number."""
@@ -257,10 +460,25 @@ class Settler:
             self._enqueue(company, key, timedelta())
 
 
-def _reason_of(outcome: Outcome | None, origin: Origin | None) -> InvoiceReason:
-    if outcome is not None and outcome is not Outcome.UNCHANGED:
-        return InvoiceReason(outcome.value)
-    return InvoiceReason.ADOPTED if origin is Origin.ADOPTED else InvoiceReason.CREATED
+def _mail_due(candidate: Candidate, outcome: Outcome, origin: Origin, invoice: Invoice) -> bool:
+    """Only of what was created here, and was not e-mailed; never of what was adopted."""
+    asked = candidate.spec.send is Send.AFTER_CREATE and bool(candidate.spec.invoice.bill_email)
+    recovered = outcome is Outcome.RECOVERED and origin is Origin.CREATED
+    standing = invoice.total != 0 or not (invoice.private_note or "").startswith("Voided")
+    unsent = recovered and invoice.email_status != report.EMAIL_SENT and standing
+    return asked and (outcome is Outcome.CREATED or unsent)
+
+
+def _mail_next(candidate: Candidate, status: InvoiceSyncStatus) -> timedelta | None:
+    """At once, if its e-mail comes next."""
+    return timedelta() if replace(candidate, status=status).mail is not None else None
+
+
+def _began(type: ConditionType, before: InvoiceSyncStatus, after: InvoiceSyncStatus) -> Condition | None:
+    was, now = find(before.conditions, type), find(after.conditions, type)
+    if now is None or now.status is not ReadyStatus.TRUE:
+        return None
+    return now if was is None or (was.status, was.message) != (now.status, now.message) else None
 
 
 def _same_error_time(candidate: Candidate, status: InvoiceSyncStatus) -> InvoiceSyncStatus:

@@ -101,8 +101,12 @@ class CompanyClient:
         limiter: CompanyLimiter,
         timeout: timedelta,
         observer: RequestObserver,
+        before_read: Callable[[], None] = lambda: None,
     ) -> None:
-        """`timeout` bounds one call from first to last byte; below QuickBooks' limit it only breeds doubt."""
+        """`timeout` bounds one call from first to last byte; below QuickBooks' limit it only breeds doubt.
+
+        `before_read` is called before each metered read; what it raises propagates, and nothing is sent.
+        """
         self._base = f"{origin.rstrip('/')}/v3/company/{quote(realm, safe='')}"
         self._realm = realm
         self._transport = transport
@@ -110,6 +114,7 @@ class CompanyClient:
         self._limiter = limiter
         self._timeout = timeout
         self._observer = observer
+        self._before_read = before_read
 
     async def query(self, statement: str) -> QueryAnswer:
         """Ask in QuickBooks' query language; one page. A metered read.
@@ -254,6 +259,8 @@ class CompanyClient:
         return Entity(found, intuit_tid=intuit_tid(response))
 
     async def _perform(self, call: _Call) -> _Good:
+        if call.metered:
+            self._before_read()
         token, result = await self._attempt(call)
         if isinstance(result, Unauthorized):
             await self._tokens.rejected(token)

@@ -3,6 +3,7 @@
     QuickBooksError
      ├─ NotSent               nothing of the request left: connection, DNS or TLS failed
      ├─ NoAccessToken         the token source has none to offer: nothing was sent
+     │   └─ metering.ReadsBlocked  the app's monthly reads are used up: nothing was sent
      ├─ NoAnswer              sent, but no complete answer: perhaps processed
      ├─ Throttled             429, or 3001: the company waits
      ├─ ServerFailure         408, 5xx, HTML, an unreadable 2xx: outcome of a write unknown

@@ -26,6 +26,8 @@ class QueryAnswer:
     total_count: int | None
     """How many rows match, in answers to COUNT and in some others."""
     intuit_tid: str | None
+    time: datetime | None = None
+    """QuickBooks' clock when it answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ def query_answer(body: Mapping[str, Any], tid: str | None) -> QueryAnswer:
         max_results=_count(found, "maxResults"),
         total_count=_count(found, "totalCount"),
         intuit_tid=tid,
+        time=parse_moment(body.get("time")),
     )
 
 

@@ -16,12 +16,15 @@ from prometheus_client import (
 
 from qbsync import __version__
 from qbsync.api.connection import QuickBooksConnectionStatus
+from qbsync.engine.breaker import Circuit, CircuitState
 from qbsync.engine.keys import Company
 from qbsync.engine.store import Snapshot
 
 _CONNECTION = ("namespace", "connection")
 _NO_REFRESH = "Imported"
 """Stands in the history too, but nothing was asked of the provider."""
+_AUTH_CHECKS = {401: "unauthorized", 403: "forbidden"}
+_CIRCUIT = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 _SYNC_SECONDS = (0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 _CALL_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 
@@ -75,6 +78,12 @@ class Metrics:
             buckets=_CALL_SECONDS,
         )
         self.metered_reads = self._counter("quickbooks_metered_reads", "Requests that Intuit meters.")
+        self.read_budget = self._gauge(
+            "quickbooks_read_budget_remaining", "Metered reads that the app of this connection has left."
+        )
+        self.webhooks = Counter(
+            "qbsync_webhooks", "Webhooks by what became of them.", ("result",), registry=self.registry
+        )
         self.queue_depth = self._gauge("queue_depth", "InvoiceSyncs that are due and wait.")
         self.queue_oldest = self._gauge("queue_oldest_seconds", "How long the first of them has waited.")
         self.invoices = self._gauge("invoices", "InvoiceSyncs by state.", "state")
@@ -88,6 +97,16 @@ class Metrics:
         )
         self.condition = self._gauge(
             "connection_condition", "1 for what holds now.", "type", "status", "reason"
+        )
+        self.circuit = self._gauge("circuit_state", "0 closed, 1 half open, 2 open.", "endpoint")
+        self.auth_checks = self._counter(
+            "auth_checks", "Whether QuickBooks took the access token of a call.", "result"
+        )
+        self.secrets_by_key = Gauge(
+            "qbsync_secrets_by_key",
+            "Token Secrets by the key that they are encrypted with.",
+            ("key_id",),
+            registry=self.registry,
         )
         self.errors = Counter(
             "qbsync_reconcile_errors", "Failures by class.", ("class",), registry=self.registry
@@ -113,8 +132,10 @@ class Metrics:
             self.refresh_expiry,
             self.hard_expiry,
             self.condition,
+            self.circuit,
             self.queue_depth,
             self.queue_oldest,
+            self.read_budget,
         ):
             self._drop(gauge, company)
 
@@ -166,10 +187,31 @@ class Metrics:
             company = snapshot.company
             self.invoices.labels(company.namespace, company.name, _state(snapshot)).inc()
 
+    def count_keys(self, connections: Iterable[Snapshot]) -> None:
+        """How many token Secrets each encryption key has sealed."""
+        self.secrets_by_key.clear()
+        for connection in connections:
+            key_id = (connection.status.get("encryption") or {}).get("keyId")
+            if key_id:
+                self.secrets_by_key.labels(key_id).inc()
+
+    def measure_circuits(self, company: Company, circuits: Iterable[Circuit]) -> None:
+        """How a company's circuits stand."""
+        for circuit in circuits:
+            labels = (company.namespace, company.name, circuit.endpoint)
+            self.circuit.labels(*labels).set(_CIRCUIT[circuit.state])
+
     def measure_queue(self, company: Company, *, depth: int, oldest: timedelta) -> None:
         """How much of a company's work is due and waits."""
         self.queue_depth.labels(company.namespace, company.name).set(depth)
         self.queue_oldest.labels(company.namespace, company.name).set(oldest.total_seconds())
+
+    def measure_budget(self, company: Company, remaining: int) -> None:
+        """How many metered reads are left this month."""
+        self.read_budget.labels(company.namespace, company.name).set(remaining)
+
+    def webhook_received(self, result: str) -> None:
+        self.webhooks.labels(result).inc()
 
     def requests_of(self, company: Company) -> "RequestMetrics":
         """The observer of one company's client."""
@@ -201,6 +243,9 @@ class RequestMetrics:
     ) -> None:
         self._metrics.requests.labels(*self._labels, operation, str(status or ""), code or "").inc()
         self._metrics.request_seconds.labels(*self._labels, operation).observe(seconds)
+        if status is not None and (status < 400 or status in _AUTH_CHECKS):
+            result = _AUTH_CHECKS.get(status, "accepted")
+            self._metrics.auth_checks.labels(*self._labels, result).inc()
         if metered:
             self._metrics.metered_reads.labels(*self._labels).inc()
 

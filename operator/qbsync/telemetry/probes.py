@@ -1,15 +1,13 @@
 """`/livez`, `/readyz` and `/metrics` over HTTP, for leader and standby alike."""
 
-import contextlib
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from qbsync.serving import HttpServer
 from qbsync.telemetry.metrics import Metrics
 
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -28,30 +26,25 @@ class ProbeServer:
     ) -> None:
         """`unready` says why the process is not ready, None if it is."""
         self._metrics, self._unready, self._before_scrape = metrics, unready, before_scrape
-        self._socket = _bound(address)
         routes = [
             Route("/livez", self._livez),
             Route("/readyz", self._readyz),
             Route("/metrics", self._scrape),
         ]
-        config = uvicorn.Config(
-            Starlette(routes=routes), log_config=None, access_log=False, lifespan="off", server_header=False
-        )
-        self._server = _Server(config)
+        self._server = HttpServer(Starlette(routes=routes), address=address)
 
     @property
     def address(self) -> str:
         """host:port that it listens on."""
-        host, port = self._socket.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return self._server.address
 
     async def run(self) -> None:
         """Serve until `stop`."""
-        await self._server.serve(sockets=[self._socket])
+        await self._server.run()
 
     def stop(self) -> None:
         """Let `run` return."""
-        self._server.should_exit = True
+        self._server.stop()
 
     async def _livez(self, _: Request) -> Response:
         return PlainTextResponse("ok")
@@ -63,21 +56,3 @@ class ProbeServer:
     async def _scrape(self, _: Request) -> Response:
         self._before_scrape()
         return Response(self._metrics.exposition(), media_type=_EXPOSITION)
-
-
-class _Server(uvicorn.Server):
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # Signals are the operator's: it drains before it stops serving.
-        yield
-
-
-def _bound(address: tuple[str, int]) -> socket.socket:
-    host, port = address
-    family = socket.AF_INET6 if ":" in host or not host else socket.AF_INET
-    bound = socket.socket(family)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-    bound.bind((host, port))
-    return bound

@@ -221,19 +221,6 @@ async def test_an_invoice_deleted_in_quickbooks_is_told_and_not_created_again(sc
     assert scene.door.invoices("A-1") == []
 
 
-async def test_a_change_after_the_sync_is_refused_and_taken_back(scene: Scene) -> None:
-    scene.apply("a", "A-1")
-    await scene.until("a", "Created")
-    spec = scene.objects.objects[Kind.INVOICE, "ns", "a"]["spec"]
-    changed = {**spec["invoice"], "customerMemo": "new"}
-    scene.change("a", invoice=changed)
-    status = await scene.until("a", "InvalidInvoice")
-    assert "not supported yet" in status["conditions"][0]["message"]
-    scene.change("a", invoice=spec["invoice"])
-    status = await scene.until("a", "Created")
-    assert status["observedGeneration"] == 3
-
-
 async def test_suspended_objects_rest(scene: Scene) -> None:
     scene.apply("a", "A-1", suspend=True)
     scene.apply("b", "B-1")

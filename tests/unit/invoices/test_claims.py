@@ -25,7 +25,7 @@ def test_the_first_by_age_then_name_gets_the_number() -> None:
 def test_whoever_waits_is_woken_by_the_release_and_may_go_on() -> None:
     claims = Claims()
     assert claims.claim("INV-1", A.key, [A, B])
-    assert not claims.claim(" inv-1 ", B.key, [A, B])
+    assert not claims.claim("INV-1", B.key, [A, B])
     assert claims.release("INV-1", A.key) == [B.key]
     assert claims.claim("INV-1", B.key, [B])
     assert claims.release("INV-1", B.key) == []

@@ -104,6 +104,8 @@ def test_what_differs_at_an_adoption_is_drift_until_the_spec_moves() -> None:
     assert names(compare(stated(invoice), applied, row, adopted=True)) == ([], ["dueDate"])
     changed = stated(spec(dueDate="2027-03-01"))
     assert names(compare(changed, applied, row, adopted=True)) == (["dueDate"], [])
+    further = stated(spec(dueDate="2027-01-15", customerMemo="Thank you"))
+    assert names(compare(further, applied, row, adopted=True)) == (["customerMemo"], ["dueDate"])
 
 
 def test_what_quickbooks_makes_of_a_value_it_created_is_accepted() -> None:

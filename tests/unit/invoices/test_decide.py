@@ -64,6 +64,7 @@ def row(
         private_note=f"thanks\n{mark}" if mark is not None else "thanks",
         email_status=None,
         created=None,
+        row={"PrivateNote": f"thanks\n{mark}"} if mark is not None else {},
     )
 
 
@@ -120,11 +121,37 @@ def test_our_mark_twice_is_for_a_person() -> None:
     assert "7, 8" in action.message
 
 
-def test_our_mark_with_other_content_is_a_change_that_is_not_supported_yet() -> None:
-    action = decide(DESIRED, (row(mark=MINE, total="90.00"),), CALM)
-    assert refusal(action) is InvoiceReason.INVALID_INVOICE
-    assert isinstance(action, Refuse)
-    assert "not supported yet" in action.message
+def test_our_mark_with_other_content_recovers_and_is_compared_afterwards() -> None:
+    other = row(mark=MINE, total="90.00")
+    assert decide(DESIRED, (other,), CALM) == Recover(other)
+
+
+def test_a_persons_yes_adopts_what_differs_and_chooses_among_several() -> None:
+    desired = replace(DESIRED, adopt_id="8", adoption=Adoption.NEVER)
+    meant = row("8", total="90.00", mark=FOREIGN)
+    assert decide(desired, (row("7"), meant), CALM) == Adopt(meant)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        replace(CALM, recorded_elsewhere={"8": "billing/other"}),
+        replace(CALM, live_uid_marks=frozenset({FOREIGN.uid})),
+    ],
+)
+def test_a_persons_yes_takes_nothing_from_another_live_object(around: Surroundings) -> None:
+    desired = replace(DESIRED, adopt_id="8")
+    assert refusal(decide(desired, (row("8", mark=FOREIGN),), around)) is InvoiceReason.DOC_NUMBER_CONFLICT
+
+
+def test_a_persons_yes_to_an_invoice_that_is_not_there_changes_nothing() -> None:
+    assert decide(replace(DESIRED, adopt_id="8"), (), CALM) == Create()
+
+
+def test_a_customer_that_does_not_exist_yet_matches_nobodys_invoice() -> None:
+    desired = replace(DESIRED, customer_id=None)
+    assert refusal(decide(desired, (row(),), CALM)) is InvoiceReason.DOC_NUMBER_CONFLICT
+    assert decide(desired, (), CALM) == Create()
 
 
 def test_another_owners_mark_is_a_conflict_even_if_everything_matches() -> None:
@@ -204,3 +231,35 @@ def test_messages_for_another_namespace_name_ids_only() -> None:
     assert "invoice 7" in action.message
     assert "99.99" not in action.message
     assert "customer" not in action.message
+
+
+@pytest.mark.parametrize(
+    "desired",
+    [replace(DESIRED, doc_number=None), replace(DESIRED, numbered_there=True)],
+    ids=["no number", "numbered there"],
+)
+def test_what_another_live_object_has_an_invoice_for_is_not_created_where_no_number_would_find_it(
+    desired: Desired,
+) -> None:
+    around = replace(CALM, claimed_by="billing/other")
+    action = decide(desired, (), around)
+    assert refusal(action) is InvoiceReason.DOC_NUMBER_CONFLICT
+    assert isinstance(action, Refuse)
+    assert "billing/other" in action.message
+    assert decide(DESIRED, (), around) == Create()
+
+
+def test_without_a_number_the_mark_is_what_is_looked_for() -> None:
+    desired = replace(DESIRED, doc_number=None)
+    waiting = decide(desired, (), replace(CALM, absence_proven_in=timedelta(seconds=90)))
+    assert isinstance(waiting, Wait)
+    assert "its owner mark" in waiting.message
+    twice = decide(desired, (row("7", mark=MINE), row("8", mark=MINE)), CALM)
+    assert isinstance(twice, Refuse)
+    assert "there is an invoice of this source already: 2 invoices" in twice.message
+
+
+def test_a_company_that_numbers_itself_is_better_not_asked_for_a_number() -> None:
+    action = decide(replace(DESIRED, numbered_there=True), (row(mark=FOREIGN),), CALM)
+    assert isinstance(action, Refuse)
+    assert "leave docNumber out" in action.message

@@ -49,15 +49,18 @@ def passing(
     *,
     namespace: str = "billing",
     labels: NamespaceLabels | None = None,
+    adopt_id: str | None = None,
     **spec: Any,
 ) -> Wait | Refuse | None:
     invoice = {"docNumber": "1", "customer": {"id": "1"}, "lines": [{"item": {"id": "1"}, "amount": "1"}]}
-    parsed = InvoiceSyncSpec.model_validate({"connectionRef": {"name": "acme"}, "invoice": invoice, **spec})
+    content = {**spec, "invoice": {**invoice, **spec.get("invoice", {})}}
+    parsed = InvoiceSyncSpec.model_validate({"connectionRef": {"name": "acme"}, **content})
     return gate(
         company=ACME,
         namespace=namespace,
         namespace_labels={} if labels is None else labels,
         spec=parsed,
+        adopt_id=adopt_id,
         connection=used,
     )
 
@@ -126,6 +129,31 @@ def test_an_adoption_beyond_the_permit_is_refused_and_a_stricter_one_is_not() ->
     assert passing(wide, adoption="Always") is None
 
 
+@pytest.mark.parametrize(
+    ("permit", "asked", "named"),
+    [
+        ({}, {"deletionPolicy": "Delete"}, "spec.deletionPolicy Delete"),
+        ({}, {"send": "AfterCreate"}, "spec.send AfterCreate"),
+        ({"adoption": ["Never"]}, {"adopt_id": "7"}, "qbsync.dev/adopt"),
+        ({"extra": ["Tag"]}, {"invoice": {"extra": {"FOB": "x"}}}, "spec.invoice.extra.FOB"),
+    ],
+)
+def test_what_goes_beyond_the_permit_is_named(
+    permit: dict[str, Any], asked: dict[str, Any], named: str
+) -> None:
+    refused = passing(connection({"invoices": {"permit": permit}}), **asked)
+    assert reason(refused) is InvoiceReason.NOT_PERMITTED
+    assert refused is not None
+    assert named in refused.message
+
+
+def test_what_the_permit_allows_is_let_in() -> None:
+    permit = {"deletion": ["Delete"], "send": True, "extra": ["FOB"], "adoption": ["IfMatching"]}
+    used = connection({"invoices": {"permit": permit}})
+    asked = {"deletionPolicy": "Delete", "send": "AfterCreate", "invoice": {"extra": {"FOB": "x"}}}
+    assert passing(used, adopt_id="7", **asked) is None
+
+
 def test_a_suspended_connection_holds_its_invoices() -> None:
     assert reason(passing(connection({"suspend": True}))) is InvoiceReason.CONNECTION_NOT_READY
 
@@ -142,6 +170,10 @@ def test_a_passing_trouble_of_the_connection_does_not_stop_a_token_that_still_wo
     assert passing(connection(ready={**TRUE, "status": "Unknown", "reason": "StoreFailing"})) is None
 
 
-def test_a_company_that_numbers_its_own_invoices_is_not_supported_yet() -> None:
-    numbering = connection(company={**COMPANY, "customTransactionNumbers": False})
-    assert reason(passing(numbering)) is InvoiceReason.INVALID_INVOICE
+@pytest.mark.parametrize(("custom", "itself"), [(True, False), (False, True), (None, True)])
+def test_a_company_numbers_its_own_invoices_unless_it_is_known_not_to(
+    custom: bool | None, itself: bool
+) -> None:
+    numbering = connection(company={**COMPANY, "customTransactionNumbers": custom})
+    assert passing(numbering) is None
+    assert numbering.numbers_itself is itself

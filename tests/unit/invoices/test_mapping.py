@@ -38,9 +38,8 @@ def resolved(invoice: InvoiceSpec) -> Resolved:
 
 
 def create(invoice: InvoiceSpec, *, place: MarkPlace = NOTE, **kwargs: Any) -> dict[str, Any]:
-    return create_body(
-        invoice, resolved=resolved(invoice), mark=MARK, place=place, day=date(2026, 11, 23), **kwargs
-    )
+    stated = statements(invoice, resolved(invoice))
+    return create_body(invoice, stated, mark=MARK, place=place, day=date(2026, 11, 23), **kwargs)
 
 
 def test_a_whole_invoice() -> None:
@@ -53,7 +52,7 @@ def test_a_whole_invoice() -> None:
         privateNote="from the shop",
     )
     ids = {"customer": "58", "lines[0].item": "1", "lines[1].item": "2"}
-    body = create_body(invoice, resolved=ids, mark=MARK, place=NOTE, day=date(2026, 11, 23))
+    body = create_body(invoice, statements(invoice, ids), mark=MARK, place=NOTE, day=date(2026, 11, 23))
     assert body == {
         "DocNumber": "INV-1",
         "TxnDate": "2026-11-23",

@@ -94,3 +94,22 @@ def test_after_a_clean_takeover_nothing_waits() -> None:
     )
     assert grace is NO_GRACE
     assert grace.remaining(snapshot(inherited=True), monotonic=0.0) is None
+
+
+def test_a_holder_says_where_it_takes_webhooks_and_its_successor_takes_that_back() -> None:
+    def take(over: dict[str, object], webhooks: str | None) -> dict[str, object]:
+        return claimed(
+            over, identity="me", namespace="ns", name="qbsync", times=TIMES, now=NOW, webhooks=webhooks
+        )
+
+    taken = take(lease("other"), "10.0.0.7:8081")
+    assert LeaseRecord.parse(taken).webhooks == "10.0.0.7:8081"
+    assert LeaseRecord.parse(take(taken, "[fd00::1]:8081")).webhooks == "[fd00::1]:8081"
+    assert LeaseRecord.parse(take(taken, None)).webhooks is None
+
+
+def test_an_address_that_is_none_is_not_believed() -> None:
+    for address in ("evil.example/path:80", "user@host:80", "host", "host:80 x", ""):
+        body = lease("other")
+        body["metadata"] = {"resourceVersion": "1", "annotations": {"qbsync.dev/webhooks": address}}
+        assert LeaseRecord.parse(body).webhooks is None

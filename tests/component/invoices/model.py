@@ -1,0 +1,753 @@
+"""The invoices room, two processes of it, against the simulator's own books: in one process and virtual time.
+
+A history is a list of steps. Whatever they are, the rules in `Model.check` hold after each, and `finish`
+heals the world and expects everything to come to an end. The operator's code is the real one, from the
+watch's events to the bytes of each request; the far side is the simulator's real service behind an
+in-process wire that can lose answers and whole processes.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from pydantic import SecretStr
+
+from fakes.objects import MemoryObjects
+from fakes.virtual_time import BEGIN, LoopClock
+from qbsync.api.meta import RECREATE, REQUESTED_AT, Kind
+from qbsync.engine.grace import NO_GRACE, TakeoverGrace
+from qbsync.engine.intake import Intake
+from qbsync.engine.keys import Company
+from qbsync.engine.reporter import Reporter
+from qbsync.engine.store import ObjectStore, Snapshot
+from qbsync.engine.worker import Lane, Workers
+from qbsync.invoices.labels import labels_of
+from qbsync.invoices.mapping import mark_of
+from qbsync.invoices.outbox import LOOKUP_LAG, Outbox
+from qbsync.invoices.reconcile import InvoiceReconciler
+from qbsync.invoices.settle import Settler
+from qbsync.leading import INVOICE_ROUND, INVOICES_OUTSTANDING, ROUND_LINGER, company_of
+from qbsync.quickbooks.client import CLIENT_MARGIN, AccessToken, CompanyClient
+from qbsync.quickbooks.errors import NoAnswer
+from qbsync.quickbooks.limits import CompanyLimiter
+from qbsync.quickbooks.transport import HttpRequest, HttpResponse
+from qbsync.simulator import sample
+from qbsync.simulator.accounting import Accounting
+from qbsync.simulator.clock import SimulatorClock
+from qbsync.simulator.faults import Refusal
+from qbsync.simulator.options import Latency, Profile, SimulatorOptions
+from qbsync.simulator.perform import Background
+from qbsync.simulator.world import World
+
+SERVER_TIMEOUT = timedelta(seconds=120)
+LEASE = timedelta(seconds=15)
+RESYNC_LAG = 0.5
+"""Seconds that the watch may be behind."""
+NOTICED_AFTER, DRAINED_AFTER = 2.0, 30.0
+"""Seconds until a process that lost its lease takes no more work, and until it has ended."""
+AT_MOST = timedelta(hours=2)
+"""Within which everything comes to an end once the world is healed."""
+LATENCY = Latency(timedelta(milliseconds=160), timedelta(milliseconds=800))
+_CONNECTED = {
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "True",
+            "reason": "TokenFresh",
+            "message": "",
+            "lastTransitionTime": "2026-11-23T09:00:00Z",
+        }
+    ],
+    "company": {"name": "Acme", "currency": "USD", "customTransactionNumbers": True},
+}
+
+
+NEW_ADDRESS = "one@new.example"
+
+
+class Broken(AssertionError):
+    """A rule did not hold."""
+
+
+# -- the far side -------------------------------------------------------------------------------------------
+
+
+class QuickBooks:
+    """The simulator's accounting service, reached without a network."""
+
+    def __init__(self, seed: int) -> None:
+        loop = asyncio.get_running_loop()
+        clock = SimulatorClock(wall=lambda: BEGIN.timestamp() + loop.time())
+        options = SimulatorOptions(
+            seed=seed, profile=Profile.REALISTIC, latency=LATENCY, server_timeout=SERVER_TIMEOUT
+        )
+        self.world = World(options, clock, sample.load(None))
+        self._service = Accounting(lambda: self.world, Background())
+        self._serving: set[asyncio.Task[None]] = set()
+
+    @property
+    def company(self) -> Any:
+        return self.world.companies[self.world.first_realm]
+
+    async def exchange(self, request: HttpRequest, timeout: timedelta) -> HttpResponse:
+        """One request, as `quickbooks.transport.Transport` promises it. Goes on when nobody waits any more."""
+        line = _Line(request)
+        serving = asyncio.create_task(self._service(line.scope, line.receive, line.send))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+        answered = asyncio.create_task(line.ended.wait())
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await asyncio.wait([serving, answered], return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            raise NoAnswer("no complete answer in time; it may have been processed") from None
+        finally:
+            answered.cancel()
+            line.gone.set()
+        if line.ended.is_set() or serving.exception() is not None or not line.complete:
+            raise NoAnswer("the connection broke; it may have been processed")
+        return line.answer()
+
+    def number_itself(self) -> None:
+        """From now on the company numbers its own invoices."""
+        (preferences,) = self.company.tables["Preferences"]
+        document = preferences.document()
+        document["SalesFormsPrefs"] = {**document["SalesFormsPrefs"], "CustomTxnNumbers": False}
+        self.company.put(self.company.tables["Preferences"].kind, document)
+
+    def invoices(self) -> list[dict[str, Any]]:
+        """All invoices that stand."""
+        return [record.document() for record in self.company.tables["Invoice"]]
+
+
+class _Line:
+    """One ASGI exchange."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        url = urlsplit(request.url)
+        self.gone, self.ended = asyncio.Event(), asyncio.Event()
+        self.complete = False
+        self._body, self._status = bytearray(), 0
+        self._headers: dict[str, str] = {}
+        self._asked = False
+        self._request = request
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "method": request.method,
+            "path": url.path,
+            "query_string": url.query.encode(),
+            "headers": [(name.lower().encode(), value.encode()) for name, value in request.headers.items()],
+            "state": {"qbsync.connection": self},
+        }
+
+    async def receive(self) -> dict[str, Any]:
+        if not self._asked:
+            self._asked = True
+            return {"type": "http.request", "body": self._request.body, "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            self._headers = {name.decode().lower(): value.decode() for name, value in message["headers"]}
+        else:
+            self._body += message.get("body", b"")
+            self.complete = not message.get("more_body", False)
+
+    def reset(self) -> None:
+        self.ended.set()
+
+    close = reset
+
+    def answer(self) -> HttpResponse:
+        return HttpResponse(self._status, self._headers, bytes(self._body))
+
+
+# -- the near side ------------------------------------------------------------------------------------------
+
+
+class Cluster(MemoryObjects):
+    """The API server: everybody who watches hears of every change, a little later."""
+
+    def __init__(self, rng: random.Random) -> None:
+        super().__init__()
+        self.rng = rng
+        self.watchers: list[Intake] = []
+        self._underway: deque[tuple[Intake, Kind, str, dict[str, Any]]] = deque()
+        self.watcher = self.tell
+
+    def tell(self, kind: Kind, type_: str, body: dict[str, Any]) -> None:
+        """Deliver an event to every watcher, in order for each."""
+        loop = asyncio.get_running_loop()
+        for watcher in self.watchers:
+            self._underway.append((watcher, kind, type_, body))
+            # Timers of one moment fire in any order; the watch's events do not come in any order.
+            loop.call_later(RESYNC_LAG, self._deliver)
+
+    def _deliver(self) -> None:
+        watcher, kind, type_, body = self._underway.popleft()
+        if watcher in self.watchers:
+            watcher.event(kind, type_, body)
+
+    async def replace_status(
+        self, kind: Kind, namespace: str, name: str, uid: str, status: dict[str, Any]
+    ) -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        body = await super().replace_status(kind, namespace, name, uid, status)
+        self.tell(kind, "MODIFIED", body)
+        return body
+
+
+class Process:
+    """One operator process as leader. `dead`: nothing it does reaches anybody any more, as after kill -9."""
+
+    def __init__(self, model: "Model", grace: TakeoverGrace) -> None:
+        clock, rng = LoopClock(), random.Random(model.rng.random())
+        self.model, self.dead, self.leads = model, False, True
+        self.die_at: str | None = None
+        self.store = ObjectStore(clock=clock, company_of=company_of, labels_of=labels_of)
+        self.reporter = Reporter(objects=self, store=self.store, clock=clock, rng=rng, observer=self)
+        client = CompanyClient(
+            origin="https://quickbooks.example",
+            realm=model.quickbooks.world.first_realm,
+            transport=self,
+            tokens=self,
+            limiter=CompanyLimiter(clock=clock),
+            timeout=SERVER_TIMEOUT + CLIENT_MARGIN,
+            observer=self,
+        )
+        settler = Settler(
+            clock=clock,
+            reporter=self.reporter,
+            announcer=self,
+            observer=self,
+            enqueue=lambda company, key, delay: self.workers.queue.add(company, key, delay=delay),
+            counted=lambda _: None,
+            renumbered=lambda _: None,
+            every_event=False,
+        )
+        outbox = Outbox(
+            clock=clock,
+            rng=rng,
+            store=self.store,
+            objects=self,
+            settler=settler,
+            fence=self,
+            server_timeout=SERVER_TIMEOUT,
+            access_failed=lambda _candidate, _error: None,
+        )
+        self.reconciler = InvoiceReconciler(
+            clock=clock,
+            rng=rng,
+            store=self.store,
+            settler=settler,
+            outbox=outbox,
+            grace=grace,
+            objects=self,
+            deletion_patience=timedelta(minutes=10),
+            terminating=self._no,
+            client_of=lambda _: client,
+            namespace_labels=self._labels,
+            enqueue=lambda company, key, delay: self.workers.queue.add(company, key, delay=delay),
+            access_failed=lambda _candidate, _error: None,
+        )
+        lane = Lane(
+            self.reconciler,
+            round_size=INVOICE_ROUND,
+            outstanding=INVOICES_OUTSTANDING,
+            linger=ROUND_LINGER,
+        )
+        self.workers = Workers(clock=clock, rng=rng, lanes={Kind.INVOICE: lane, Kind.CONNECTION: lane})
+        self.intake = Intake(
+            store=self.store,
+            queue=self.workers.queue,
+            observer=self,
+            instance=None,
+            on_gone=self.reconciler.gone,
+        )
+        self._clockwork = asyncio.create_task(self.workers.queue.run())
+
+    def begin(self) -> None:
+        """List, then watch."""
+        self.store.observe(Kind.CONNECTION, self.model.connection)
+        for (kind, _, _), body in sorted(self.model.cluster.objects.items()):
+            if kind is Kind.INVOICE:
+                self.intake.event(kind, None, body)
+        self.model.cluster.watchers.append(self.intake)
+
+    def die(self) -> None:
+        """kill -9."""
+        self.dead, self.leads = True, False
+        if self.intake in self.model.cluster.watchers:
+            self.model.cluster.watchers.remove(self.intake)
+
+    async def _alive(self, moment: str) -> None:
+        if self.die_at == moment:
+            self.model.note(f"dies at {moment}")
+            self.die()
+        if self.dead and self.model.over:
+            raise asyncio.CancelledError
+        if self.dead:
+            await asyncio.Event().wait()
+
+    # What the room is given
+
+    def holds(self) -> bool:
+        return self.leads
+
+    async def token(self) -> AccessToken:
+        return self.model.token
+
+    async def rejected(self, token: AccessToken) -> None:
+        raise Broken("the simulator refused a fresh token")
+
+    async def send(self, request: HttpRequest, *, timeout: timedelta) -> HttpResponse:
+        write = _operation(request)
+        await self._alive(f"before {write}")
+        self.model.sending(write, request)
+        try:
+            answer = await self.model.quickbooks.exchange(request, timeout)
+        finally:
+            await self._alive(f"after {write}")
+        return answer
+
+    async def read(self, kind: Kind, namespace: str, name: str) -> dict[str, Any]:
+        await self._alive("read")
+        return await self.model.cluster.read(kind, namespace, name)
+
+    def list_metadata(self, kind: Kind) -> Any:
+        return self.model.cluster.list_metadata(kind)
+
+    async def replace_status(
+        self, kind: Kind, namespace: str, name: str, uid: str, status: dict[str, Any]
+    ) -> dict[str, Any]:
+        await self._alive("status")
+        return await self.model.cluster.replace_status(kind, namespace, name, uid, status)
+
+    async def set_finalizer(
+        self, kind: Kind, namespace: str, name: str, uid: str, finalizer: str, *, present: bool
+    ) -> dict[str, Any]:
+        await self._alive("finalizer")
+        return await self.model.cluster.set_finalizer(kind, namespace, name, uid, finalizer, present=present)
+
+    async def _no(self, _: str) -> bool:
+        return False
+
+    async def _labels(self, _: str) -> Mapping[str, str]:
+        return {}
+
+    def observed(self, **_: object) -> None: ...
+
+    def event_seen(self) -> None: ...
+
+    def status_written(self) -> None: ...
+
+    def status_failed(self) -> None: ...
+
+    def result_orphaned(self) -> None: ...
+
+    def reconcile_failed(self, error_class: str) -> None: ...
+
+    def invoice_settled(self, company: Company, outcome: str, since_created: timedelta) -> None: ...
+
+    def normal(self, snapshot: Snapshot, reason: str, note: str) -> None: ...
+
+    def warning(self, snapshot: Snapshot, reason: str, note: str) -> None: ...
+
+
+def _operation(request: HttpRequest) -> str:
+    url = urlsplit(request.url)
+    if request.method == "GET" or url.path.endswith("/query"):
+        return "look"
+    if url.path.endswith("/send"):
+        return "send"
+    for operation in ("void", "delete"):
+        if f"operation={operation}" in url.query:
+            return operation
+    return "update" if b'"sparse":true' in request.body.replace(b" ", b"") else "create"
+
+
+# -- the history --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Edited:
+    """What a bookkeeper wrote into an invoice, and for which object it must stay."""
+
+    due: str
+    uid: str | None
+
+
+@dataclass
+class Model:
+    """The world of one history."""
+
+    seed: int
+    rng: random.Random = field(init=False)
+    told: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rng = random.Random(self.seed)
+        self.quickbooks = QuickBooks(self.seed)
+        self.cluster = Cluster(self.rng)
+        world = self.quickbooks.world
+        # Keeping a grant alive is another room's business.
+        world.switches.put({"accessTokenSeconds": 10**7})
+        self.token = AccessToken(SecretStr(world.issue_grant(world.first_realm).access.value), 1)
+        connection = self.cluster.add(
+            Kind.CONNECTION,
+            "acme",
+            realmId=self.quickbooks.world.first_realm,
+            environment="Sandbox",
+            clientSecretRef={"name": "app"},
+            invoices={
+                "incomeAccount": "Services",
+                "permit": {
+                    "deletion": ["Retain", "Void", "Delete"],
+                    "createMissing": ["Customers", "Items"],
+                    "send": True,
+                },
+            },
+        )
+        self.numbers_itself = self.rng.random() < 0.2
+        company = {**_CONNECTED["company"], "customTransactionNumbers": not self.numbers_itself}
+        self.connection = {**connection, "status": {**_CONNECTED, "company": company}}
+        if self.numbers_itself:
+            self.quickbooks.number_itself()
+        self.process = Process(self, NO_GRACE)
+        self.process.begin()
+        self.numbers: Counter[str] = Counter()
+        self.by_hand: set[str] = set()
+        self.edited: dict[str, Edited] = {}
+        self.wishes = 0
+        self.mails: Counter[str] = Counter()
+        self.over = False
+        """The dead need not wait any longer."""
+        self.writes: Counter[str] = Counter()
+
+    def note(self, what: str) -> None:
+        """For the reader of a failing history."""
+        self.told.append(f"{asyncio.get_running_loop().time():9.2f} {what}")
+
+    def sending(self, operation: str, request: HttpRequest) -> None:
+        """A process sends something."""
+        self.writes[operation] += 1
+        self.note(f"sends {operation} {request.body[:200].decode() if operation != 'look' else ''}")
+        if operation == "send":
+            id_ = urlsplit(request.url).path.split("/")[-2]
+            self.mails[id_] += 1
+            self._expect(self.mails[id_] == 1, f"invoice {id_} was e-mailed twice")
+            self._expect(id_ not in self.by_hand, f"invoice {id_}, which was written by hand, was e-mailed")
+        if operation in {"void", "delete"}:
+            id_ = msgspec.json.decode(request.body)["Id"]
+            self._expect(id_ not in self.by_hand, f"{operation} of invoice {id_}, which was written by hand")
+
+    # Users of the cluster
+
+    def apply(self, name: str, number: str, policy: str, due: str, flavour: str) -> None:
+        """kubectl apply: create it, or change what is there.
+
+        `flavour`: "unnumbered", "named" (new customer and item), "addressed" (new customer, by e-mail), "mailed".
+        """
+        if (Kind.INVOICE, "ns", name) in self.cluster.objects:
+            self._change(name, {"dueDate": due}, {"deletionPolicy": policy})
+            return
+        self.numbers[name] += 1
+        body = self.cluster.add(
+            Kind.INVOICE,
+            name,
+            uid=f"uid-{name}-{self.numbers[name]}",
+            **_spec(name, number, policy, due, flavour, numbers_itself=self.numbers_itself),
+        )
+        body["metadata"]["creationTimestamp"] = LoopClock().now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.note(f"applied {name} as {number} {policy} {due} {flavour}")
+        self.cluster.tell(Kind.INVOICE, "ADDED", body)
+
+    def edit(self, name: str, amount: str, memo: str) -> None:
+        """kubectl edit of the lines and the memo."""
+        lines = [{"item": {"id": "1"}, "amount": amount}]
+        self._change(name, {"lines": lines, "customerMemo": memo}, {})
+
+    def move(self, name: str, due: str) -> None:
+        """kubectl edit of the due date."""
+        self._change(name, {"dueDate": due}, {})
+
+    def suspend(self, name: str, suspend: bool) -> None:
+        """kubectl patch of suspend."""
+        self._change(name, {}, {"suspend": suspend})
+
+    def ask(self, name: str) -> None:
+        """kubectl annotate requested-at."""
+        self._annotate(name, REQUESTED_AT)
+
+    def recreate(self, name: str) -> None:
+        """kubectl annotate recreate."""
+        self._annotate(name, RECREATE)
+
+    def delete(self, name: str) -> None:
+        """kubectl delete."""
+        if (Kind.INVOICE, "ns", name) not in self.cluster.objects:
+            return
+        body = self.cluster.delete(Kind.INVOICE, name)
+        deleting = "deletionTimestamp" in body["metadata"]
+        self.note(f"deleted {name}")
+        self.cluster.tell(Kind.INVOICE, "MODIFIED" if deleting else "DELETED", body)
+
+    def _living(self, name: str) -> dict[str, Any] | None:
+        body = self.cluster.objects.get((Kind.INVOICE, "ns", name))
+        return None if body is None or "deletionTimestamp" in body["metadata"] else body
+
+    def _change(self, name: str, invoice: dict[str, Any], spec: dict[str, Any]) -> None:
+        body = self._living(name)
+        if body is None:
+            return
+        content = {**body["spec"]["invoice"], **invoice}
+        self.note(f"changed {name}: {invoice or spec}")
+        changed = self.cluster.touch(Kind.INVOICE, name, invoice=content, **spec)
+        self.cluster.tell(Kind.INVOICE, "MODIFIED", changed)
+
+    def _annotate(self, name: str, annotation: str) -> None:
+        if self._living(name) is None:
+            return
+        self.wishes += 1
+        body = self.cluster.touch(Kind.INVOICE, name)
+        body["metadata"]["generation"] -= 1
+        known = body["metadata"].get("annotations", {})
+        body["metadata"]["annotations"] = {**known, annotation: f"wish {self.wishes}"}
+        self.note(f"{annotation} {name}")
+        self.cluster.tell(Kind.INVOICE, "MODIFIED", body)
+
+    # Bookkeepers
+
+    def book(self, what: str, pick: int) -> None:
+        """Pay, edit, void or delete one of the invoices with a number of ours, by hand."""
+        world, company = self.quickbooks.world, self.quickbooks.company
+        rows = [row for row in self.quickbooks.invoices() if _is_ours(row) or row["Id"] in self.by_hand]
+        if not rows:
+            return
+        row = rows[pick % len(rows)]
+        self.note(f"{what} invoice {row['Id']} by hand")
+        moment, ledger = world.moment(), world.ledger
+        with contextlib.suppress(Refusal):
+            if what == "pay":
+                ledger.pay(company, row["Id"], None, moment)
+            elif what == "edit":
+                due = f"2028-{pick % 12 + 1:02}-{len(self.edited) % 28 + 1:02}"
+                ledger.edit(company, row["Id"], {"DueDate": due}, moment)
+                self.edited[row["Id"]] = Edited(due, self._holder(row["Id"]))
+            elif what == "void":
+                ledger.void_by_hand(company, row["Id"], moment)
+            else:
+                ledger.delete_by_hand(company, row["Id"], moment)
+
+    def write_by_hand(self, number: str) -> None:
+        """A bookkeeper writes an invoice with a number that somebody may ask for."""
+        if any(row.get("DocNumber") == number for row in self.quickbooks.invoices()):
+            return
+        if any(
+            body["spec"]["invoice"].get("docNumber") == number
+            for (kind, _, _), body in self.cluster.objects.items()
+            if kind is Kind.INVOICE
+        ):
+            # Two people at once writing one number is what QuickBooks' own check is for.
+            return
+        world = self.quickbooks.world
+        line = {
+            "Amount": 100,
+            "DetailType": "SalesItemLineDetail",
+            "SalesItemLineDetail": {"ItemRef": {"value": "1"}},
+        }
+        body = {"CustomerRef": {"value": "1"}, "DocNumber": number, "Line": [line]}
+        kind = self.quickbooks.company.tables["Invoice"].kind
+        record = world.ledger.create(self.quickbooks.company, kind, body, world.moment())
+        self.by_hand.add(record.id)
+        self.note(f"invoice {record.id} written by hand as {number}")
+
+    def _holder(self, quickbooks_id: str) -> str | None:
+        for (kind, _, _), body in self.cluster.objects.items():
+            if kind is Kind.INVOICE and body.get("status", {}).get("quickbooksId") == quickbooks_id:
+                return str(body["metadata"]["uid"])
+        return None
+
+    # Trouble
+
+    def trouble(self, operation: str, effect: dict[str, Any]) -> None:
+        """The next call of that kind has an accident."""
+        self.note(f"trouble for {operation}: {effect}")
+        self.quickbooks.world.rules.post({"match": {"operation": operation}, "effect": effect})
+
+    def switch(self, name: str, value: Any) -> None:
+        """QuickBooks behaves otherwise from now on."""
+        self.note(f"{name} = {value}")
+        self.quickbooks.world.switches.put({name: value})
+
+    async def wait(self, seconds: float) -> None:
+        """Time passes."""
+        await asyncio.sleep(seconds)
+
+    def arm(self, moment: str) -> None:
+        """The process will die there."""
+        self.process.die_at = moment
+
+    async def crash(self) -> None:
+        """kill -9 now, and another process takes over when the lease has run out."""
+        self.note("crash")
+        self.process.die()
+        await self._succeed(LEASE)
+
+    async def succeed_the_dead(self) -> None:
+        """A process that died at an armed moment is followed by another one."""
+        await self._succeed(LEASE)
+
+    async def freeze(self) -> None:
+        """The process loses the lease, takes no new work and ends; what it has sent until then it still hears of."""
+        self.note("loses the lease")
+        old, loop = self.process, asyncio.get_running_loop()
+        old.leads = False
+        loop.call_later(NOTICED_AFTER, old.workers.stop_taking)
+        loop.call_later(DRAINED_AFTER, old.die)
+        await self._succeed(timedelta(seconds=1))
+
+    async def _succeed(self, after: timedelta) -> None:
+        last_seen = asyncio.get_running_loop().time()
+        await asyncio.sleep(after.total_seconds())
+        until = last_seen + (LEASE + SERVER_TIMEOUT + LOOKUP_LAG).total_seconds()
+        self.process = Process(self, TakeoverGrace(until=until))
+        self.process.begin()
+        self.note("another process leads")
+
+    # The rules
+
+    def check(self) -> None:
+        """What must hold at any time."""
+        rows = self.quickbooks.invoices()
+        marks: Counter[tuple[str, str]] = Counter()
+        numbers: Counter[str] = Counter()
+        for row in rows:
+            mark = mark_of(row)
+            if mark is not None:
+                number = str(row.get("DocNumber")).casefold()
+                # An object may be deleted and made anew with another number: that is another invoice.
+                marks[mark.key, number] += 1
+                numbers[number] += 1
+        self._expect(max(marks.values(), default=0) < 2, f"two invoices with one owner mark: {marks}")
+        self._expect(max(numbers.values(), default=0) < 2, f"two invoices of ours with one number: {numbers}")
+        self._check_names()
+        standing = {row["Id"]: row for row in rows}
+        for id_, edited in self.edited.items():
+            row = standing.get(id_)
+            if row is not None and edited.uid is not None and self._holder(id_) == edited.uid:
+                self._expect(
+                    row["DueDate"] == edited.due, f"a bookkeeper's due date of {id_} was overwritten"
+                )
+
+    def _check_names(self) -> None:
+        tables = self.quickbooks.company.tables
+        for table, label in (("Customer", "DisplayName"), ("Item", "Name")):
+            names = Counter(str(record.document()[label]).casefold() for record in tables[table])
+            self._expect(max(names.values()) < 2, f"one name twice: {names.most_common(1)}")
+        addresses = Counter(
+            record.document().get("PrimaryEmailAddr", {}).get("Address") for record in tables["Customer"]
+        )
+        self._expect(addresses[NEW_ADDRESS] < 2, "two customers of one address were created")
+
+    def _expect(self, holds: bool, what: str) -> None:
+        if not holds:
+            raise Broken("\n".join([what, *self.told]))
+
+    async def finish(self) -> None:
+        """Heal the world; everything comes to an end, and stays there."""
+        world = self.quickbooks.world
+        world.rules.clear()
+        self.note("healed")
+        if self.process.dead:
+            await self._succeed(LEASE)
+        self.process.die_at = None
+        deadline = asyncio.get_running_loop().time() + AT_MOST.total_seconds()
+        while self._unfinished() and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(5)
+            self.check()
+        self._expect(not self._unfinished(), f"unfinished: {self._unfinished()}")
+        # What was under way when the last object came to its end may still go out.
+        await asyncio.sleep(300)
+        before = dict(self.writes)
+        await asyncio.sleep(600)
+        self.check()
+        after = {name: count for name, count in self.writes.items() if name != "look"}
+        before.pop("look", None)
+        self._expect(before == after, f"writes without a reason: {before} {after}")
+        self._agree()
+
+    def _unfinished(self) -> list[str]:
+        return [
+            f"{name}: {_ready(body)}"
+            for (kind, _, name), body in self.cluster.objects.items()
+            if kind is Kind.INVOICE and not self._finished(body)
+        ]
+
+    def _finished(self, body: Mapping[str, Any]) -> bool:
+        ready = _ready(body)
+        if "deletionTimestamp" in body["metadata"]:
+            return ready.get("reason") in {"VoidRefused", "PeriodClosed"}
+        if body["spec"].get("suspend"):
+            return True
+        status = body.get("status", {})
+        current = status.get("observedGeneration") == body["metadata"]["generation"]
+        if ready.get("status") == "True" and status.get("intent"):
+            return False
+        return current and ready.get("status") in {"True", "False"}
+
+    def _agree(self) -> None:
+        """No invoice is recorded twice, and who is Ready has one."""
+        held: Counter[str] = Counter()
+        for (kind, _, name), body in self.cluster.objects.items():
+            if kind is not Kind.INVOICE or body["spec"].get("suspend"):
+                continue
+            id_ = body.get("status", {}).get("quickbooksId")
+            if id_ is not None:
+                held[id_] += 1
+            if _ready(body).get("status") == "True" and _ready(body).get("reason") == "Created":
+                self._expect(id_ is not None, f"{name} is Ready without an invoice")
+        self._expect(max(held.values(), default=0) < 2, f"one invoice recorded twice: {held}")
+
+
+def _spec(
+    name: str, number: str, policy: str, due: str, flavour: str, *, numbers_itself: bool
+) -> dict[str, Any]:
+    invoice: dict[str, Any] = {
+        "docNumber": number,
+        "customer": {"id": "1"},
+        "lines": [{"item": {"id": "1"}, "amount": "100.00"}],
+        "dueDate": due,
+    }
+    spec: dict[str, Any] = {"connectionRef": {"name": "acme"}, "deletionPolicy": policy, "invoice": invoice}
+    if "unnumbered" in flavour:
+        del invoice["docNumber"]
+    if "unnumbered" in flavour or numbers_itself:
+        spec["source"] = {"system": "crm", "id": f"{name} {number}"}
+    if "named" in flavour:
+        invoice["customer"] = {"name": "New One", "create": {"displayName": "New One"}}
+        invoice["lines"] = [{"item": {"name": "New Work"}, "amount": "100.00"}]
+    if "addressed" in flavour:
+        invoice["customer"] = {"email": NEW_ADDRESS, "create": {"displayName": f"New {name}"}}
+    if "mailed" in flavour:
+        spec["send"] = "AfterCreate"
+        invoice["billEmail"] = "to@customer.example"
+    return spec
+
+
+def _is_ours(row: Mapping[str, Any]) -> bool:
+    return str(row.get("DocNumber")).startswith("N-") or mark_of(row) is not None
+
+
+def _ready(body: Mapping[str, Any]) -> dict[str, Any]:
+    conditions = body.get("status", {}).get("conditions", ())
+    return next((dict(one) for one in conditions if one["type"] == "Ready"), {})

@@ -1,1 +1,0 @@
-"""Nothing is left that the API has and this release does not do."""

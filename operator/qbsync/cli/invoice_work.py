@@ -86,14 +86,20 @@ class Csv:
     """RFC 4180, UTF-8, with a heading; cells that a spreadsheet would compute begin with an apostrophe."""
 
     def __init__(self, file: IO[str]) -> None:
-        self._writer = csv.writer(file)
-        self._writer.writerow(COLUMNS)
+        self._writer, self._headed = csv.writer(file), False
 
     def row(self, row: Row) -> None:
+        self._head()
         self._writer.writerow(cells(row))
 
     def end(self) -> None:
-        """Every row is whole already."""
+        self._head()
+
+    def _head(self) -> None:
+        # Not before the first page: a list that is refused leaves nothing behind.
+        if not self._headed:
+            self._writer.writerow(COLUMNS)
+            self._headed = True
 
 
 class JsonArray:

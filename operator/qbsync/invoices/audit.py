@@ -43,7 +43,7 @@ def refused(candidate: Candidate, *, reason: str, code: str | None, intuit_tid: 
         reason,
         quickbooks_id=status.quickbooks_id,
         doc_number=status.doc_number or candidate.number,
-        code=code,
+        fault_code=code,
         intuit_tid=intuit_tid,
     )
 

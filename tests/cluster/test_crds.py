@@ -141,7 +141,7 @@ def test_kubectl_get_shows_invoices_at_a_glance(
     assert row[:-1] == ["full", "Unknown", "OutcomeUnknown", "INV-1042", "145", "385.05", "0", "Paid", "acme"]
     wide_header, wide_row = table(kubectl("get", "invoicesyncs", "-n", namespace, "-o", "wide"))
     assert wide_header == [*header, "SOURCE", "OUTCOME", "MESSAGE"]
-    assert wide_row[-3:] == ["hubspot", "Created", "sent, and no answer came"]
+    assert wide_row[-3:] == ["INV-1042", "Created", "sent, and no answer came"]
 
 
 def test_every_name_of_the_kinds_works(kubectl: Kubectl, namespace: str, apply: Callable[..., Any]) -> None:

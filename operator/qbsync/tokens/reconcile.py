@@ -485,10 +485,6 @@ def without_effect(spec: QuickBooksConnectionSpec, annotations: Mapping[str, str
     return f"not supported yet and without effect: {names}" if names else ""
 
 
-def _with_remark(verdict: Verdict, remark: str) -> Verdict:
-    return replace(verdict, message=f"{verdict.message}; {remark}") if remark else verdict
-
-
 def _seniority(snapshot: Snapshot) -> tuple[str, str, str]:
     created = str(snapshot.metadata.get("creationTimestamp", ""))
     return (created, snapshot.key.namespace, snapshot.key.name)

@@ -7,7 +7,6 @@ from qbsync.simulator.company import Company
 from qbsync.simulator.entities.checks import require
 from qbsync.simulator.faults import (
     deposited,
-    object_not_found,
     period_closed,
     stale_object,
     subscription_ended,
@@ -43,10 +42,3 @@ def check_deposited(document: Mapping[str, Any]) -> None:
     """Raise Refusal 6540 for money that has been taken to the bank."""
     if any(link.get("TxnType") == "Deposit" for link in document.get("LinkedTxn", [])):
         raise deposited()
-
-
-def check_there(document: JsonObject | None) -> JsonObject:
-    """The document. Raises Refusal 610 for none."""
-    if document is None:
-        raise object_not_found()
-    return document

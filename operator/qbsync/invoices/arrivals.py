@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import chain
 
@@ -19,7 +19,6 @@ from qbsync.invoices.currency import check_currency, customer_by_any_name
 from qbsync.invoices.decide import Adopt, Create, Desired, Recover, Refuse, Surroundings, Wait, decide
 from qbsync.invoices.entries import missing_entries, needed_for, told
 from qbsync.invoices.errors import InvalidSpec, ReferenceMissing, SpecError
-from qbsync.invoices.fields import statements
 from qbsync.invoices.labels import by_claim, by_id, by_uid_mark
 from qbsync.invoices.lines import net_total
 from qbsync.invoices.lookup import CompanyDirectory, existing
@@ -30,7 +29,7 @@ from qbsync.invoices.search import ask, is_own, needs_intent, question
 from qbsync.invoices.settle import Settler
 from qbsync.quickbooks.client import CompanyClient
 from qbsync.quickbooks.entities import Invoice
-from qbsync.quickbooks.errors import NoAccessToken, QuickBooksError, ValueRefused
+from qbsync.quickbooks.errors import QuickBooksError, ValueRefused
 
 logger = logging.getLogger(__name__)
 
@@ -52,10 +51,9 @@ class Arrivals:
         outbox: Outbox,
         creation: Creation,
         grace: TakeoverGrace,
-        access_failed: Callable[[Candidate, QuickBooksError], None],
     ) -> None:
         self._clock, self._store, self._settler, self._outbox = clock, store, settler, outbox
-        self._creation, self._grace, self._access_failed = creation, grace, access_failed
+        self._creation, self._grace = creation, grace
 
     async def work(
         self, candidates: Sequence[Candidate], connection: Connection, client: CompanyClient
@@ -69,7 +67,7 @@ class Arrivals:
                 self._refuse_value(candidates, error)
                 return
             for candidate in candidates:
-                self.put_off(candidate, error)
+                self._outbox.put_off(candidate, error)
             return
         for candidate, rows in zip(candidates, found, strict=True):
             try:
@@ -88,16 +86,8 @@ class Arrivals:
             return
         delay = action.delay
         if action.reason is InvoiceReason.OUTCOME_UNKNOWN:
-            # It may turn up before its absence is proven: look again soon, less and less often.
-            delay = min(delay, timedelta(seconds=2 ** min(candidate.desk.failed(candidate.key), 6)))
+            delay = candidate.desk.look_again_in(candidate.key, at_most=delay)
         self._settler.wait(candidate, reason=action.reason, message=action.message, delay=delay)
-
-    def put_off(self, candidate: Candidate, error: QuickBooksError) -> None:
-        """A lookup that failed is unknown, never absent."""
-        self._access_failed(candidate, error)
-        no_token = isinstance(error, NoAccessToken)
-        reason = InvoiceReason.CONNECTION_NOT_READY if no_token else InvoiceReason.RETRYING
-        self._outbox.retry_later(candidate, error, reason=reason)
 
     # -- asking QuickBooks -------------------------------------------------------------------------------
 
@@ -148,9 +138,7 @@ class Arrivals:
             else:
                 self.conclude(candidate, action)
         except SpecError as error:
-            missing = isinstance(error, ReferenceMissing)
-            reason = InvoiceReason.REFERENCE_NOT_FOUND if missing else InvoiceReason.INVALID_INVOICE
-            self.conclude(candidate, Refuse(reason, str(error)))
+            self.conclude(candidate, Refuse(error.reason, str(error)))
 
     def _create(self, candidate: Candidate, connection: Connection, client: CompanyClient) -> None:
         invoice, references = candidate.spec.invoice, candidate.desk.references
@@ -192,9 +180,8 @@ class Arrivals:
         )
 
     def _carried(self, candidate: Candidate, invoice: Invoice, *, adopted: bool, recovered: bool) -> Carried:
-        spec = candidate.spec.invoice
         try:
-            stated = statements(spec, candidate.desk.references.resolve(references_of(spec)))
+            stated = candidate.stated()
         except SpecError:
             if recovered:
                 # It is ours whatever the spec says now; what is wrong with that is told next.

@@ -11,9 +11,11 @@ from qbsync.engine.keys import Company, Key
 from qbsync.engine.store import Snapshot
 from qbsync.engine.worker import Done
 from qbsync.invoices.desk import Desk
+from qbsync.invoices.fields import Statement, statements
 from qbsync.invoices.identity import OwnerMark, content_hash, owner_mark
 from qbsync.invoices.labels import claim_of
 from qbsync.invoices.overdue import zone
+from qbsync.invoices.references import references_of
 from qbsync.invoices.report import Occasion, open_mail, standing_reason
 
 
@@ -162,6 +164,11 @@ class Candidate:
     @property
     def adopted(self) -> bool:
         return self.status.origin is Origin.ADOPTED
+
+    def stated(self) -> tuple[Statement, ...]:
+        """What the spec states, field by field, with the names learned so far. Raises `SpecError`."""
+        invoice = self.spec.invoice
+        return statements(invoice, self.desk.references.resolve(references_of(invoice)))
 
     @property
     def source_total(self) -> Decimal | None:

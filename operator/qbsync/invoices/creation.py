@@ -27,17 +27,16 @@ from qbsync.invoices.identity import name_requestid, normalized_name
 from qbsync.invoices.lookup import CompanyDirectory
 from qbsync.invoices.outbox import (
     REASON_BY_CODE,
-    REPLAY_TOLERANCE,
     THROTTLE_WAIT,
     NotSending,
     Outbox,
+    is_replay,
 )
 from qbsync.invoices.references import MISSING_FOR
 from qbsync.invoices.settle import Settler
 from qbsync.quickbooks.client import CompanyClient
 from qbsync.quickbooks.entities import Entity, NamedRow, parse_moment, parse_named
 from qbsync.quickbooks.errors import (
-    NoAccessToken,
     QuickBooksError,
     Rejected,
     Throttled,
@@ -141,10 +140,7 @@ class Creation:
         except _Never as never:
             self._settler.refused(candidate, reason=never.reason, message=str(never), error=never.error)
         except QuickBooksError as error:
-            self._access_failed(candidate, error)
-            no_token = isinstance(error, NoAccessToken)
-            reason = InvoiceReason.CONNECTION_NOT_READY if no_token else InvoiceReason.RETRYING
-            self._outbox.retry_later(candidate, error, reason=reason)
+            self._outbox.put_off(candidate, error)
         except Exception as error:
             logger.exception("creating a name failed", extra={"object": str(candidate.key)})
             self._outbox.retry_later(candidate, error)
@@ -219,12 +215,12 @@ class Creation:
             raise _Later(
                 InvoiceReason.OUTCOME_UNKNOWN,
                 f"QuickBooks did not say whether it created {job.entry}; it is looked for before it is sent again",
-                min(left, timedelta(seconds=2 ** min(job.candidate.desk.failed(job.candidate.key), 6))),
+                job.candidate.desk.look_again_in(job.candidate.key, at_most=left),
             )
 
     async def _as_it_is_now(self, row: Entity, job: _Job) -> NamedRow | None:
         """What was created. An answer from before the first send is a replay: one read tells what became of it."""
-        if not _replayed(row, job.making.first_sent):
+        if not is_replay(_created(row), job.making.first_sent):
             return parse_named(row)
         try:
             current = await job.client.read(job.entry.entity, str(row["Id"]))
@@ -305,7 +301,6 @@ async def _named(
     return found
 
 
-def _replayed(row: Entity, first_sent: datetime | None) -> bool:
+def _created(row: Entity) -> datetime | None:
     metadata = row.get("MetaData")
-    created = parse_moment(metadata.get("CreateTime")) if isinstance(metadata, Mapping) else None
-    return created is not None and first_sent is not None and created < first_sent - REPLAY_TOLERANCE
+    return parse_moment(metadata.get("CreateTime")) if isinstance(metadata, Mapping) else None

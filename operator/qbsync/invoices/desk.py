@@ -178,6 +178,13 @@ class Desk:
         self.failures[key] = self.failures.get(key, 0) + 1
         return self.failures[key]
 
+    def look_again_in(self, key: Key, *, at_most: timedelta) -> timedelta:
+        """The pause before the next look for what may turn up earlier: soon, then less and less often.
+
+        Counts as one more failure in a row.
+        """
+        return min(at_most, timedelta(seconds=2 ** min(self.failed(key), 6)))
+
     def settled(self, key: Key) -> None:
         """Nothing is open for this object any more."""
         for memory in (self.sent, self.changes, self.failures, self.attempts, self.waiting_since):

@@ -5,14 +5,23 @@ SpecError(message)
 └── ReferenceMissing  a customer or item that the spec names is not there, not once, or not active
 """
 
+from typing import ClassVar
+
+from qbsync.api.conditions import InvoiceReason
+
 
 class SpecError(Exception):
     """Nothing was sent; the message says which field, and what to write instead."""
 
+    reason: ClassVar = InvoiceReason.INVALID_INVOICE
+    """What Ready says then."""
+
 
 class InvalidSpec(SpecError):
-    """Reason `InvalidInvoice`."""
+    """What is written cannot become an invoice."""
 
 
 class ReferenceMissing(SpecError):
-    """Reason `ReferenceNotFound`."""
+    """A name leads to no entry, or to more than one."""
+
+    reason: ClassVar = InvoiceReason.REFERENCE_NOT_FOUND

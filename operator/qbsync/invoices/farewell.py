@@ -182,14 +182,14 @@ class Farewell:
         try:
             invoice = await self._invoice(candidate, connection, client)
         except QuickBooksError as error:
-            self._put_off(candidate, error)
+            self._outbox.put_off(candidate, error)
             return
         if invoice is None and open_for is not None:
             self._settler.wait(
                 candidate,
                 reason=InvoiceReason.OUTCOME_UNKNOWN,
                 message="QuickBooks may still be creating the invoice; the deletion waits for that",
-                delay=min(open_for, timedelta(seconds=2 ** min(candidate.desk.failed(candidate.key), 6))),
+                delay=candidate.desk.look_again_in(candidate.key, at_most=open_for),
             )
             return
         action = decide_farewell(self._recorded(candidate), candidate.spec.deletion_policy, invoice)
@@ -255,9 +255,7 @@ class Farewell:
                 before_send=lambda: self._before_send(candidate, invoice.sync_token),
             )
         except NotSending as reason:
-            self._settler.wait(
-                candidate, reason=InvoiceReason.QUEUED, message=str(reason), delay=timedelta(seconds=1)
-            )
+            self._outbox.not_sent(candidate, reason)
         except QuickBooksError as error:
             await self._failed(candidate, error)
         else:
@@ -298,12 +296,6 @@ class Farewell:
             # 5010 and 610 among them: somebody was quicker; the next look decides again.
             candidate.desk.changes.pop(candidate.key, None)
             self._outbox.retry_later(candidate, error)
-
-    def _put_off(self, candidate: Candidate, error: QuickBooksError) -> None:
-        self._access_failed(candidate, error)
-        no_token = isinstance(error, NoAccessToken)
-        reason = InvoiceReason.CONNECTION_NOT_READY if no_token else InvoiceReason.RETRYING
-        self._outbox.retry_later(candidate, error, reason=reason)
 
     async def _release(self, candidate: Candidate, why: str) -> None:
         self._settler.released(candidate, why)

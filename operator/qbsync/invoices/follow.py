@@ -18,7 +18,6 @@ from qbsync.invoices.compare import Carried, Comparison, applied_after, compare,
 from qbsync.invoices.connection import Connection
 from qbsync.invoices.decide import Refuse
 from qbsync.invoices.errors import SpecError
-from qbsync.invoices.fields import statements
 from qbsync.invoices.lines import net_total
 from qbsync.invoices.lookup import CompanyDirectory, invoices_by_id
 from qbsync.invoices.news import News
@@ -112,8 +111,7 @@ class Following:
         found, applied = Comparison(), candidate.status.applied
         if edited and invoice is not None:
             try:
-                spec = candidate.spec.invoice
-                stated = statements(spec, candidate.desk.references.resolve(references_of(spec)))
+                stated = candidate.stated()
             except SpecError:
                 # A name that QuickBooks does not know any more: who changes the spec next is told.
                 self._figures(candidate, invoice, connection)

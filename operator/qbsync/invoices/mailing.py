@@ -26,7 +26,7 @@ from qbsync.invoices.report import EMAIL_SENT, SEND
 from qbsync.invoices.settle import Settler
 from qbsync.quickbooks.client import CompanyClient
 from qbsync.quickbooks.entities import parse_invoice
-from qbsync.quickbooks.errors import NoAccessToken, QuickBooksError, Rejected, outcome_unknown
+from qbsync.quickbooks.errors import QuickBooksError, Rejected, outcome_unknown
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Mailing:
             else:
                 await self._look(candidate, intent, client)
         except QuickBooksError as error:
-            self._put_off(candidate, error)
+            self._outbox.put_off(candidate, error)
         except Exception as error:
             logger.exception("sending an e-mail failed", extra={"object": str(candidate.key)})
             self._outbox.retry_later(candidate, error)
@@ -124,13 +124,7 @@ class Mailing:
             self._settler.not_mailed(intending, why=why, error=error)
             return
         self._withdraw(candidate, intending)
-        self._put_off(candidate, error)
-
-    def _put_off(self, candidate: Candidate, error: QuickBooksError) -> None:
-        self._access_failed(candidate, error)
-        no_token = isinstance(error, NoAccessToken)
-        reason = InvoiceReason.CONNECTION_NOT_READY if no_token else InvoiceReason.RETRYING
-        self._outbox.retry_later(candidate, error, reason=reason)
+        self._outbox.put_off(candidate, error)
 
     async def _look(self, candidate: Candidate, intent: Intent, client: CompanyClient) -> None:
         """It may have been sent: what became of it, one look tells once QuickBooks cannot be at it any more."""

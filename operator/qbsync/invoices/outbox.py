@@ -9,7 +9,7 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from qbsync.api.conditions import InvoiceReason
@@ -159,6 +159,13 @@ class Outbox:
             error=error if isinstance(error, QuickBooksError) else None,
         )
 
+    def put_off(self, candidate: Candidate, error: QuickBooksError) -> None:
+        """A call that told nothing: what it asked is unknown, never absent. Again after a pause."""
+        self._access_failed(candidate, error)
+        no_token = isinstance(error, NoAccessToken)
+        reason = InvoiceReason.CONNECTION_NOT_READY if no_token else InvoiceReason.RETRYING
+        self.retry_later(candidate, error, reason=reason)
+
     def _freeze(self, candidate: Candidate, connection: Connection, resolved: Resolved) -> Sent:
         n = candidate.status.rejections or 0
         day = transaction_date(
@@ -292,7 +299,7 @@ class Outbox:
     ) -> None:
         invoice, outcome = parse_invoice(row), Outcome.CREATED
         sent.in_flight = False
-        if _replayed(sent, invoice):
+        if is_replay(invoice.created, sent.first_sent):
             outcome = Outcome.RECOVERED
             current = await self._as_it_is_now(invoice, client)
             if current is None:
@@ -424,12 +431,9 @@ def _positive(remaining: timedelta) -> timedelta | None:
     return remaining if remaining > timedelta() else None
 
 
-def _replayed(sent: Sent, invoice: Invoice) -> bool:
-    return (
-        invoice.created is not None
-        and sent.first_sent is not None
-        and invoice.created < sent.first_sent - REPLAY_TOLERANCE
-    )
+def is_replay(created: datetime | None, first_sent: datetime | None) -> bool:
+    """Whether an answer tells of something that was there before we first sent it: an earlier answer again."""
+    return created is not None and first_sent is not None and created < first_sent - REPLAY_TOLERANCE
 
 
 def _body_hash(sent: Sent) -> str:

@@ -82,7 +82,6 @@ class InvoiceReconciler:
                 access_failed=access_failed,
             ),
             grace=grace,
-            access_failed=access_failed,
         )
         self._upkeep = Upkeep(
             clock=clock,

@@ -19,8 +19,8 @@ from qbsync.invoices.compare import Carried, Comparison, applied_after, compare
 from qbsync.invoices.connection import Connection
 from qbsync.invoices.decide import Refuse, Wait
 from qbsync.invoices.desk import Change
-from qbsync.invoices.errors import ReferenceMissing, SpecError
-from qbsync.invoices.fields import Statement, statements
+from qbsync.invoices.errors import SpecError
+from qbsync.invoices.fields import Statement
 from qbsync.invoices.identity import OwnerMark, requestid
 from qbsync.invoices.lines import net_total
 from qbsync.invoices.lookup import CompanyDirectory, invoices_by_id
@@ -85,7 +85,7 @@ class Upkeep:
             await candidates[0].desk.references.learn(named, CompanyDirectory(client))
         except QuickBooksError as error:
             for candidate in candidates:
-                self._put_off(candidate, error)
+                self._outbox.put_off(candidate, error)
             return
         except Exception as error:
             logger.exception("looking at invoices failed", extra={"company": str(candidates[0].company)})
@@ -103,9 +103,7 @@ class Upkeep:
         try:
             await self._decide(candidate, invoice, connection, client)
         except SpecError as error:
-            missing = isinstance(error, ReferenceMissing)
-            reason = InvoiceReason.REFERENCE_NOT_FOUND if missing else InvoiceReason.INVALID_INVOICE
-            self._settler.refused(candidate, reason=reason, message=str(error))
+            self._settler.refused(candidate, reason=error.reason, message=str(error))
         except Exception as error:
             # A fault of ours in one object is no reason to leave the others, or this one without an end.
             logger.exception("looking after an invoice failed", extra={"object": str(candidate.key)})
@@ -114,7 +112,7 @@ class Upkeep:
     async def _decide(
         self, candidate: Candidate, invoice: Invoice | None, connection: Connection, client: CompanyClient
     ) -> None:
-        stated = self._stated(candidate)
+        stated = candidate.stated()
         found = (
             compare(stated, candidate.status.applied, invoice.row, adopted=candidate.adopted)
             if invoice is not None
@@ -133,10 +131,6 @@ class Upkeep:
             self._settler.refused(candidate, reason=action.reason, message=action.message)
         else:
             self._await_outcome(candidate, action)
-
-    def _stated(self, candidate: Candidate) -> tuple[Statement, ...]:
-        invoice = candidate.spec.invoice
-        return statements(invoice, candidate.desk.references.resolve(references_of(invoice)))
 
     def _recorded(self, candidate: Candidate) -> Recorded:
         change = candidate.desk.changes.get(candidate.key)
@@ -200,11 +194,11 @@ class Upkeep:
             row = await client.update(
                 "Invoice",
                 body,
-                requestid=_requestid(candidate, "update", token, body),
+                requestid=_requestid(candidate, token, body),
                 before_send=lambda: self._before_send(candidate, token),
             )
         except NotSending as reason:
-            self._not_sent(candidate, reason)
+            self._outbox.not_sent(candidate, reason)
         except QuickBooksError as error:
             self._failed(candidate, error)
         else:
@@ -236,12 +230,6 @@ class Upkeep:
     def _before_send(self, candidate: Candidate, sync_token: str) -> None:
         self._outbox.check(candidate, generation=candidate.snapshot.generation)
         candidate.desk.changes[candidate.key] = Change(sync_token, self._clock.monotonic())
-
-    def _not_sent(self, candidate: Candidate, reason: NotSending) -> None:
-        logger.info("not sent: %s", reason, extra={"object": str(candidate.key)})
-        self._settler.wait(
-            candidate, reason=InvoiceReason.QUEUED, message=str(reason), delay=timedelta(seconds=1)
-        )
 
     def _failed(self, candidate: Candidate, error: QuickBooksError) -> None:
         went_out = candidate.key in candidate.desk.changes
@@ -285,8 +273,7 @@ class Upkeep:
         )
 
     def _await_outcome(self, candidate: Candidate, action: Wait) -> None:
-        # It may arrive earlier: look again soon, less and less often.
-        delay = min(action.delay, timedelta(seconds=2 ** min(candidate.desk.failed(candidate.key), 6)))
+        delay = candidate.desk.look_again_in(candidate.key, at_most=action.delay)
         self._settler.wait(candidate, reason=action.reason, message=action.message, delay=delay)
 
     def _refused(self, candidate: Candidate, error: Rejected) -> None:
@@ -300,14 +287,8 @@ class Upkeep:
             error=error,
         )
 
-    def _put_off(self, candidate: Candidate, error: QuickBooksError) -> None:
-        self._access_failed(candidate, error)
-        no_token = isinstance(error, NoAccessToken)
-        reason = InvoiceReason.CONNECTION_NOT_READY if no_token else InvoiceReason.RETRYING
-        self._outbox.retry_later(candidate, error, reason=reason)
 
-
-def _requestid(candidate: Candidate, operation: str, sync_token: str, body: dict[str, Any]) -> str:
+def _requestid(candidate: Candidate, sync_token: str, body: dict[str, Any]) -> str:
     # Another body, or the same on a newer invoice, is another change.
     n = f"{sync_token}:{hashlib.sha256(dump_json(body)).hexdigest()}"
-    return requestid(uid=candidate.key.uid, recreate=candidate.recreate, operation=operation, n=n)
+    return requestid(uid=candidate.key.uid, recreate=candidate.recreate, operation="update", n=n)

@@ -17,6 +17,7 @@ from qbsync.api.invoice import Address, InvoiceSpec, TaxCalculation
 from qbsync.invoices.identity import canonical, without_mark
 from qbsync.invoices.lines import canonical_lines, lines_agree, lines_body
 from qbsync.invoices.references import Resolved
+from qbsync.quickbooks.exactjson import objects_in
 
 JsonObject = dict[str, Any]
 _HASH_LENGTH: Final = 12
@@ -211,8 +212,8 @@ def _tax_of(detail: object) -> Any:
 
 
 def _custom_value(rows: object, definition: str) -> str | None:
-    for row in rows if isinstance(rows, list) else []:
-        if isinstance(row, Mapping) and str(row.get("DefinitionId")) == definition:
+    for row in objects_in(rows):
+        if str(row.get("DefinitionId")) == definition:
             return str(row.get("StringValue") or "") or None
     return None
 

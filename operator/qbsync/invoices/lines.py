@@ -8,6 +8,7 @@ from qbsync.api.invoice import InvoiceSpec, Line, TaxCalculation
 from qbsync.api.money import round_half_up
 from qbsync.invoices.errors import InvalidSpec
 from qbsync.invoices.references import Resolved
+from qbsync.quickbooks.exactjson import objects_in
 
 JsonObject = dict[str, Any]
 
@@ -91,8 +92,7 @@ def with_line_ids(lines: Sequence[JsonObject], standing: Sequence[Mapping[str, A
 
 def canonical_lines(rows: object) -> list[JsonObject]:
     """What people may edit in the lines of an answer; without what QuickBooks computes or numbers."""
-    lines = [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-    return [_canonical(line) for line in lines if line.get("DetailType") != SUBTOTAL]
+    return [_canonical(line) for line in objects_in(rows) if line.get("DetailType") != SUBTOTAL]
 
 
 def lines_agree(invoice: InvoiceSpec, stated: Sequence[JsonObject], rows: object) -> bool:

@@ -11,6 +11,7 @@ from qbsync.invoices.fields import Statement
 from qbsync.invoices.identity import OwnerMark, find_mark, with_mark, without_mark
 from qbsync.invoices.lines import net_total, with_line_ids
 from qbsync.invoices.overdue import zone
+from qbsync.quickbooks.exactjson import objects_in
 
 JsonObject = dict[str, Any]
 AUTO_GENERATE: Final = "AUTO_GENERATE"
@@ -94,7 +95,7 @@ def update_body(
 def mark_of(row: Mapping[str, Any]) -> OwnerMark | None:
     """The owner mark of an invoice, wherever it stands."""
     note = find_mark(_text(row.get(_NOTE)))
-    fields = (find_mark(_text(entry.get("StringValue"))) for entry in _objects(row.get("CustomField")))
+    fields = (find_mark(_text(entry.get("StringValue"))) for entry in objects_in(row.get("CustomField")))
     return note or next((mark for mark in fields if mark is not None), None)
 
 
@@ -120,7 +121,7 @@ def _put_mark(body: JsonObject, standing: Mapping[str, Any], mark: OwnerMark, pl
             body[_NOTE] = with_mark(note or None, mark)
     elif place.definition_id is not None and mark_of(standing) != mark:
         entry = {"DefinitionId": place.definition_id, "Type": "StringType", "StringValue": str(mark)}
-        fields = body.get("CustomField") or _objects(standing.get("CustomField"))
+        fields = body.get("CustomField") or objects_in(standing.get("CustomField"))
         others = [known for known in fields if str(known.get("DefinitionId")) != place.definition_id]
         body["CustomField"] = [*others, entry]
 
@@ -128,12 +129,8 @@ def _put_mark(body: JsonObject, standing: Mapping[str, Any], mark: OwnerMark, pl
 def _with_standing_fields(stated: list[JsonObject], standing: object) -> list[Mapping[str, Any]]:
     # The list is replaced whole: what the spec does not name goes along unchanged.
     named = {entry["DefinitionId"] for entry in stated}
-    kept = [entry for entry in _objects(standing) if str(entry.get("DefinitionId")) not in named]
+    kept = [entry for entry in objects_in(standing) if str(entry.get("DefinitionId")) not in named]
     return [*kept, *stated]
-
-
-def _objects(value: object) -> list[Mapping[str, Any]]:
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
 
 
 def _text(value: object) -> str | None:

@@ -15,6 +15,7 @@ from qbsync.invoices.compare import Comparison
 from qbsync.invoices.decide import Refuse, Wait
 from qbsync.invoices.lines import SALES
 from qbsync.quickbooks.entities import Invoice
+from qbsync.quickbooks.exactjson import objects_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,20 +146,16 @@ def is_voided(invoice: Invoice, stated_net: Decimal) -> bool:
     """
     if invoice.total != 0 or invoice.balance != 0:
         return False
-    lines = _objects(invoice.row.get("Line"))
+    lines = objects_in(invoice.row.get("Line"))
     emptied = not any(line.get("Amount") for line in lines if line.get("DetailType") == SALES)
     return emptied and (stated_net != 0 or (invoice.private_note or "").startswith("Voided"))
 
 
 def payments_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     """The transactions that pay an invoice, by type and id."""
-    links = _objects(row.get("LinkedTxn"))
+    links = objects_in(row.get("LinkedTxn"))
     return tuple(
         f"{link.get('TxnType')} {link.get('TxnId')}"
         for link in links
         if link.get("TxnType") in ("Payment", "ReceivePayment", "CreditMemo")
     )
-
-
-def _objects(value: object) -> list[Mapping[str, Any]]:
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from qbsync.quickbooks.answers import refusal
 from qbsync.quickbooks.entities import Entity
 from qbsync.quickbooks.errors import QuickBooksError, ServerFailure
+from qbsync.quickbooks.exactjson import objects_in
 
 MOST_ITEMS: Final = 30
 """Intuit's recommendation; its SDKs refuse more."""
@@ -57,8 +58,7 @@ def batch_outcomes(
     redact: Sequence[SecretStr],
 ) -> BatchOutcomes:
     """What became of each item of a batch that was answered; an item without a clear answer is unknown."""
-    answered = body.get("BatchItemResponse")
-    parts = [part for part in answered if isinstance(part, Mapping)] if isinstance(answered, list) else []
+    parts = objects_in(body.get("BatchItemResponse"))
     outcomes: dict[str, Entity | QuickBooksError] = {}
     for item in items:
         own = [part for part in parts if part.get("bId") == item.bid]

@@ -36,6 +36,11 @@ def load_json(raw: bytes) -> Any:
     raise UnreadableJson("not one complete JSON document")
 
 
+def objects_in(value: object) -> list[Mapping[str, Any]]:
+    """The objects of a list; what is no object is left out, and what is no list has none."""
+    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
+
+
 def _refuse_non_finite(value: object) -> None:
     if isinstance(value, Mapping):
         for part in value.values():

@@ -8,13 +8,13 @@ companies in one body.
 import base64
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from pydantic import SecretStr
 
-from qbsync.quickbooks.exactjson import UnreadableJson, load_json
+from qbsync.quickbooks.exactjson import UnreadableJson, load_json, objects_in
 
 MOST_EVENTS: Final = 1000
 """Intuit sends up to 100 in a body; what holds many more is not from Intuit."""
@@ -82,10 +82,10 @@ def _cloud_events(content: list[Any]) -> Iterator[WebhookEvent]:
 def _notifications(content: object) -> Iterator[WebhookEvent]:
     if not isinstance(content, Mapping) or not isinstance(content.get("eventNotifications"), list):
         raise UnreadableWebhook("a webhook holds neither CloudEvents nor eventNotifications")
-    for notification in _objects(content["eventNotifications"]):
+    for notification in objects_in(content["eventNotifications"]):
         change = notification.get("dataChangeEvent")
         entities = change.get("entities") if isinstance(change, Mapping) else None
-        for entity in _objects(entities):
+        for entity in objects_in(entities):
             operation = _text(entity.get("operation")).lower()
             yield WebhookEvent(
                 id=None,
@@ -104,10 +104,6 @@ _PAST: Final = {
     "merge": "merged",
     "emailed": "emailed",
 }
-
-
-def _objects(value: object) -> Sequence[Mapping[str, Any]]:
-    return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, list) else []
 
 
 def _text(value: object) -> str:

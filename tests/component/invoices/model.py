@@ -20,33 +20,22 @@ import msgspec
 from pydantic import SecretStr
 
 from fakes.objects import MemoryObjects
-from fakes.virtual_time import BEGIN, LoopClock
+from fakes.virtual_time import LoopClock
+from fixtures.invoices_room import InvoicesRoom
+from fixtures.quickbooks_in_process import SERVER_TIMEOUT, QuickBooks
 from qbsync.api.meta import RECREATE, REQUESTED_AT, Kind
 from qbsync.engine.grace import NO_GRACE, TakeoverGrace
 from qbsync.engine.intake import Intake
 from qbsync.engine.keys import Company
-from qbsync.engine.reporter import Reporter
-from qbsync.engine.store import ObjectStore, Snapshot
-from qbsync.engine.worker import Lane, Workers
-from qbsync.invoices.labels import labels_of
+from qbsync.engine.store import Snapshot
 from qbsync.invoices.mapping import mark_of
-from qbsync.invoices.outbox import LOOKUP_LAG, Outbox
-from qbsync.invoices.reconcile import InvoiceReconciler
-from qbsync.invoices.settle import Settler
-from qbsync.leading import INVOICE_ROUND, INVOICES_OUTSTANDING, ROUND_LINGER, company_of
+from qbsync.invoices.outbox import LOOKUP_LAG
+from qbsync.leading import ROUND_LINGER
 from qbsync.quickbooks.client import CLIENT_MARGIN, AccessToken, CompanyClient
-from qbsync.quickbooks.errors import NoAnswer
 from qbsync.quickbooks.limits import CompanyLimiter
 from qbsync.quickbooks.transport import HttpRequest, HttpResponse
-from qbsync.simulator import sample
-from qbsync.simulator.accounting import Accounting
-from qbsync.simulator.clock import SimulatorClock
 from qbsync.simulator.faults import Refusal
-from qbsync.simulator.options import Latency, Profile, SimulatorOptions
-from qbsync.simulator.perform import Background
-from qbsync.simulator.world import World
 
-SERVER_TIMEOUT = timedelta(seconds=120)
 LEASE = timedelta(seconds=15)
 RESYNC_LAG = 0.5
 """Seconds that the watch may be behind."""
@@ -54,7 +43,6 @@ NOTICED_AFTER, DRAINED_AFTER = 2.0, 30.0
 """Seconds until a process that lost its lease takes no more work, and until it has ended."""
 AT_MOST = timedelta(hours=2)
 """Within which everything comes to an end once the world is healed."""
-LATENCY = Latency(timedelta(milliseconds=160), timedelta(milliseconds=800))
 _CONNECTED = {
     "conditions": [
         {
@@ -74,104 +62,6 @@ NEW_ADDRESS = "one@new.example"
 
 class Broken(AssertionError):
     """A rule did not hold."""
-
-
-# -- the far side -------------------------------------------------------------------------------------------
-
-
-class QuickBooks:
-    """The simulator's accounting service, reached without a network."""
-
-    def __init__(self, seed: int) -> None:
-        loop = asyncio.get_running_loop()
-        clock = SimulatorClock(wall=lambda: BEGIN.timestamp() + loop.time())
-        options = SimulatorOptions(
-            seed=seed, profile=Profile.REALISTIC, latency=LATENCY, server_timeout=SERVER_TIMEOUT
-        )
-        self.world = World(options, clock, sample.load(None))
-        self._service = Accounting(lambda: self.world, Background())
-        self._serving: set[asyncio.Task[None]] = set()
-
-    @property
-    def company(self) -> Any:
-        return self.world.companies[self.world.first_realm]
-
-    async def exchange(self, request: HttpRequest, timeout: timedelta) -> HttpResponse:
-        """One request, as `quickbooks.transport.Transport` promises it. Goes on when nobody waits any more."""
-        line = _Line(request)
-        serving = asyncio.create_task(self._service(line.scope, line.receive, line.send))
-        self._serving.add(serving)
-        serving.add_done_callback(self._serving.discard)
-        answered = asyncio.create_task(line.ended.wait())
-        try:
-            async with asyncio.timeout(timeout.total_seconds()):
-                await asyncio.wait([serving, answered], return_when=asyncio.FIRST_COMPLETED)
-        except TimeoutError:
-            raise NoAnswer("no complete answer in time; it may have been processed") from None
-        finally:
-            answered.cancel()
-            line.gone.set()
-        if line.ended.is_set() or serving.exception() is not None or not line.complete:
-            raise NoAnswer("the connection broke; it may have been processed")
-        return line.answer()
-
-    def number_itself(self) -> None:
-        """From now on the company numbers its own invoices."""
-        (preferences,) = self.company.tables["Preferences"]
-        document = preferences.document()
-        document["SalesFormsPrefs"] = {**document["SalesFormsPrefs"], "CustomTxnNumbers": False}
-        self.company.put(self.company.tables["Preferences"].kind, document)
-
-    def invoices(self) -> list[dict[str, Any]]:
-        """All invoices that stand."""
-        return [record.document() for record in self.company.tables["Invoice"]]
-
-
-class _Line:
-    """One ASGI exchange."""
-
-    def __init__(self, request: HttpRequest) -> None:
-        url = urlsplit(request.url)
-        self.gone, self.ended = asyncio.Event(), asyncio.Event()
-        self.complete = False
-        self._body, self._status = bytearray(), 0
-        self._headers: dict[str, str] = {}
-        self._asked = False
-        self._request = request
-        self.scope: dict[str, Any] = {
-            "type": "http",
-            "method": request.method,
-            "path": url.path,
-            "query_string": url.query.encode(),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in request.headers.items()],
-            "state": {"qbsync.connection": self},
-        }
-
-    async def receive(self) -> dict[str, Any]:
-        if not self._asked:
-            self._asked = True
-            return {"type": "http.request", "body": self._request.body, "more_body": False}
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(self, message: Mapping[str, Any]) -> None:
-        if message["type"] == "http.response.start":
-            self._status = message["status"]
-            self._headers = {name.decode().lower(): value.decode() for name, value in message["headers"]}
-        else:
-            self._body += message.get("body", b"")
-            self.complete = not message.get("more_body", False)
-
-    def reset(self) -> None:
-        self.ended.set()
-
-    close = reset
-
-    def answer(self) -> HttpResponse:
-        return HttpResponse(self._status, self._headers, bytes(self._body))
-
-
-# -- the near side ------------------------------------------------------------------------------------------
 
 
 class Cluster(MemoryObjects):
@@ -213,8 +103,6 @@ class Process:
         clock, rng = LoopClock(), random.Random(model.rng.random())
         self.model, self.dead, self.leads = model, False, True
         self.die_at: str | None = None
-        self.store = ObjectStore(clock=clock, company_of=company_of, labels_of=labels_of)
-        self.reporter = Reporter(objects=self, store=self.store, clock=clock, rng=rng, observer=self)
         client = CompanyClient(
             origin="https://quickbooks.example",
             realm=model.quickbooks.world.first_realm,
@@ -224,55 +112,20 @@ class Process:
             timeout=SERVER_TIMEOUT + CLIENT_MARGIN,
             observer=self,
         )
-        settler = Settler(
+        room = InvoicesRoom(
             clock=clock,
-            reporter=self.reporter,
-            announcer=self,
+            rng=rng,
+            objects=self,
+            client=client,
             observer=self,
-            enqueue=lambda company, key, delay: self.workers.queue.add(company, key, delay=delay),
-            counted=lambda _: None,
-            renumbered=lambda _: None,
-            every_event=False,
-        )
-        outbox = Outbox(
-            clock=clock,
-            rng=rng,
-            store=self.store,
-            objects=self,
-            settler=settler,
             fence=self,
-            server_timeout=SERVER_TIMEOUT,
-            access_failed=lambda _candidate, _error: None,
-        )
-        self.reconciler = InvoiceReconciler(
-            clock=clock,
-            rng=rng,
-            store=self.store,
-            settler=settler,
-            outbox=outbox,
             grace=grace,
-            objects=self,
-            deletion_patience=timedelta(minutes=10),
+            patience=timedelta(minutes=10),
             terminating=self._no,
-            client_of=lambda _: client,
-            namespace_labels=self._labels,
-            enqueue=lambda company, key, delay: self.workers.queue.add(company, key, delay=delay),
-            access_failed=lambda _candidate, _error: None,
-        )
-        lane = Lane(
-            self.reconciler,
-            round_size=INVOICE_ROUND,
-            outstanding=INVOICES_OUTSTANDING,
+            server_timeout=SERVER_TIMEOUT,
             linger=ROUND_LINGER,
         )
-        self.workers = Workers(clock=clock, rng=rng, lanes={Kind.INVOICE: lane, Kind.CONNECTION: lane})
-        self.intake = Intake(
-            store=self.store,
-            queue=self.workers.queue,
-            observer=self,
-            instance=None,
-            on_gone=self.reconciler.gone,
-        )
+        self.store, self.workers, self.intake = room.store, room.workers, room.intake
         self._clockwork = asyncio.create_task(self.workers.queue.run())
 
     def begin(self) -> None:
@@ -340,9 +193,6 @@ class Process:
 
     async def _no(self, _: str) -> bool:
         return False
-
-    async def _labels(self, _: str) -> Mapping[str, str]:
-        return {}
 
     def observed(self, **_: object) -> None: ...
 

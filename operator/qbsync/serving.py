@@ -1,4 +1,4 @@
-"""An HTTP server inside the process: it binds at once, serves until it is told to stop, and takes no signals."""
+"""An HTTP server inside the process: it listens at once, serves until it is told to stop, and takes no signals."""
 
 import contextlib
 import socket
@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 
 
 class HttpServer:
-    """Serves one application on one address."""
+    """Serves one application on one address. Who connects before `run` waits; nobody is refused."""
 
     def __init__(
         self, application: Starlette, *, address: tuple[str, int], most_at_once: int | None = None
@@ -64,4 +64,5 @@ def _bound(address: tuple[str, int]) -> socket.socket:
     if family == socket.AF_INET6:
         bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     bound.bind((host, port))
+    bound.listen()
     return bound

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import SplitResult, urlsplit
 
+from pydantic import SecretStr
+
 from qbsync.api.connection import Environment, Limits, QuickBooksConnectionSpec
 from qbsync.api.reasons import ConnectionReason
 from qbsync.engine.breaker import Breaker, CircuitOpen, Circuits, Endpoint
@@ -61,8 +63,9 @@ class EndpointPolicy:
             QUICKBOOKS_SANDBOX,
             api_origin=endpoints.api.rstrip("/"),
             token_url=endpoints.token,
-            authorize_url=endpoints.authorize or QUICKBOOKS_SANDBOX.authorize_url,
-            revoke_url=endpoints.revoke or QUICKBOOKS_SANDBOX.revoke_url,
+            # What is not named is nowhere: a token of one place is never shown to another.
+            authorize_url=endpoints.authorize or "",
+            revoke_url=endpoints.revoke or "",
         )
 
     def _check(self, url: str) -> None:
@@ -111,6 +114,19 @@ class GuardedTokens:
 
     async def rejected(self, token: AccessToken) -> None:
         await self._tokens.rejected(token)
+
+
+class OneToken:
+    """The source of a token that is not kept yet: there is no other to have."""
+
+    def __init__(self, token: SecretStr) -> None:
+        self._token = AccessToken(token, 0)
+
+    async def token(self) -> AccessToken:
+        return self._token
+
+    async def rejected(self, token: AccessToken) -> None:
+        """The call is repeated with the same one, and a second 401 is the answer."""
 
 
 class GuardedTransport:
@@ -178,6 +194,23 @@ class CompanyClients:
         if known is None or known[:2] != (described, limits):
             known = self._clients[company] = (described, limits, self._new(company, grant, limits))
         return known[2]
+
+    async def inspect(self, grant: GrantSpec, token: SecretStr) -> None:
+        """Read the company of a grant with one access token; raises a `QuickBooksError`. A metered read."""
+        company = Company(grant.namespace, grant.name)
+        client = CompanyClient(
+            origin=grant.provider.api_origin,
+            realm=grant.realm,
+            transport=self._transport,
+            tokens=OneToken(token),
+            limiter=self._limiters[company][1]
+            if company in self._limiters
+            else self._limiter(company, Limits()),
+            timeout=self._timeout,
+            observer=self._observer_of(company),
+            before_read=lambda: self._before_read(company),
+        )
+        await client.company_info()
 
     def known(self, company: Company) -> CompanyClient | None:
         """The client that `connect` made; None before that."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from pydantic import SecretStr
+
 from qbsync.announce import ObjectAnnouncer
 from qbsync.api.meta import Kind
 from qbsync.companies import CompanyClients, EndpointPolicy
@@ -42,6 +44,7 @@ from qbsync.settings import InvoiceEvents, OperatorSettings
 from qbsync.telemetry.metrics import Metrics
 from qbsync.tokens.keeper import Keeper
 from qbsync.tokens.keyring import Keyring
+from qbsync.tokens.parting import Parting
 from qbsync.tokens.reconcile import COUNTED_EVERY, ConnectionReconciler
 from qbsync.tokens.spec import GrantSpec, KeeperSettings
 from qbsync.tokens.spool import Spool
@@ -147,6 +150,7 @@ class Leadership:
             circuits=self._circuits,
             spool=spool,
             on_change=self._grant_changed,
+            inspect=self._inspect,
         )
         self._clients = CompanyClients(
             transport=transport,
@@ -174,6 +178,16 @@ class Leadership:
             closed_namespace=closed_namespace,
             wake_invoices=self._wake_invoices,
             enqueue=self._enqueue,
+            parting=Parting(
+                clock=clock,
+                store=self._store,
+                objects=self._objects,
+                secrets=secrets,
+                keeper=self._keeper,
+                announcer=announcer,
+                patience=settings.deletion_patience,
+                terminating=self._terminating,
+            ),
             reads_blocked=self._feedback.reads_blocked,
         )
         settler = Settler(
@@ -232,6 +246,7 @@ class Leadership:
             instance=settings.instance,
             on_gone=self._gone,
         )
+        self._intake = intake
         self._sweep = Sweep(
             objects=self._objects,
             store=self._store,
@@ -241,7 +256,7 @@ class Leadership:
             on_found=intake.seen,
             on_gone=intake.gone,
         )
-        self._watch = Watch(deliver=intake.event, namespaces=settings.namespaces, identity=identity)
+        self._watch = Watch(deliver=self._deliver, namespaces=settings.namespaces, identity=identity)
         self._background: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -329,6 +344,11 @@ class Leadership:
 
     # -- how the rooms reach each other --------------------------------------------------------------------
 
+    def _deliver(self, kind: Kind, type_: str | None, body: Mapping[str, Any]) -> None:
+        self._intake.event(kind, type_, body)
+        if kind is Kind.INVOICE:
+            self._connections.referred(company_of(kind, body))
+
     def _enqueue(self, company: Company, key: Key, delay: timedelta) -> None:
         self._workers.queue.add(company, key, delay=delay)
 
@@ -340,6 +360,9 @@ class Leadership:
 
     def _echoes(self, company: Company, quickbooks_id: str) -> bool:
         return self._invoices.echoes(company, quickbooks_id)
+
+    async def _inspect(self, grant: GrantSpec, token: SecretStr) -> None:
+        await self._clients.inspect(grant, token)
 
     def _touch(self, company: Company) -> None:
         self._connections.touch(company)

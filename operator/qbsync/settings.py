@@ -63,7 +63,9 @@ class OperatorSettings(BaseSettings):
     """Watch only these namespaces; empty: all."""
     invoice_events: InvoiceEvents = InvoiceEvents.WARNINGS
     deletion_patience: Duration = timedelta(minutes=10)
-    """How long a deleted InvoiceSync waits for a connection that cannot void its invoice, before it is released."""
+    """How long a deletion waits: an InvoiceSync's for a connection that cannot void its invoice, a connection's for
+    its revocation. Then it is released.
+    """
     spool_dir: Path | None = None
     """Where answers of the token endpoint wait, encrypted, until their Secret can be written; absent: nowhere."""
     breaker_window: Duration = timedelta(seconds=60)

@@ -378,7 +378,7 @@ OF_OBJECTS: Mapping[str, Set[str]] = {
     "qbsync.dev/invoicesyncs": READ | {"patch"},
     "qbsync.dev/quickbooksconnections/status": {"get", "patch"},
     "qbsync.dev/invoicesyncs/status": {"get", "patch"},
-    "/secrets": {"get", "create", "update", "patch"},
+    "/secrets": {"get", "create", "update", "patch", "delete"},
     "events.k8s.io/events": {"create", "patch"},
 }
 NEVER: Mapping[str, Set[str]] = dict.fromkeys(
@@ -428,7 +428,7 @@ def test_in_namespaces_it_may_do_the_same_there_and_nothing_elsewhere(
     [
         (("list", "secrets", "--all-namespaces"), "no"),
         (("watch", "secrets", "--all-namespaces"), "no"),
-        (("delete", "secrets", "--all-namespaces"), "no"),
+        (("deletecollection", "secrets", "--all-namespaces"), "no"),
         (("get", "secrets", "--all-namespaces"), "yes"),
         (("patch", "invoicesyncs.qbsync.dev", "--subresource=status", "--all-namespaces"), "yes"),
         (("patch", "invoicesyncs.qbsync.dev", "--all-namespaces"), "yes"),

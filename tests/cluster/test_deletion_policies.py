@@ -195,22 +195,51 @@ def test_what_quickbooks_refuses_is_said_and_a_person_can_let_it_go(stage: Stage
 # -- without a connection ----------------------------------------------------------------------------------
 
 
-def test_without_its_connection_it_is_released_after_a_while(stage: Stage) -> None:
-    watch = started(stage, "--deletion-patience", "2s")
-    id_ = created(stage, watch)
-    stage.delete("qbconnection", "acme")
-    stage.delete("invoicesync", "inv-1")
+def take_connection_away(stage: Stage) -> None:
+    """It is gone whatever still needs it: somebody took its finalizers off."""
+    here = ("quickbooksconnection", "acme", "-n", stage.namespace)
+    stage.kubectl("patch", *here, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+    stage.kubectl("delete", *here, "--wait=false")
+    if "acme" in stage.all("quickbooksconnection"):
+        stage.kubectl("patch", *here, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
+
+
+def assert_released(stage: Stage, id_: str) -> None:
+    """The object is gone, the invoice stands, and both the log and an Event say so."""
     assert stage.simulator.invoices("INV-1")[0]["TotalAmt"] == 100
     (line,) = [line for line in stage.audit("inv-1") if line["action"] == "invoice.release"]
     assert (line["outcome"], line["quickbooks_id"]) == ("ReleasedWithoutVoid", id_)
     eventually(lambda: ("Warning", "ReleasedWithoutVoid") in stage.events("inv-1"), what="the Event")
 
 
+def test_without_its_connection_it_is_released_after_a_while(stage: Stage) -> None:
+    watch = started(stage, "--deletion-patience", "2s")
+    id_ = created(stage, watch)
+    take_connection_away(stage)
+    stage.delete("invoicesync", "inv-1")
+    assert_released(stage, id_)
+
+
+def test_without_access_to_the_company_it_is_released_after_a_while(stage: Stage) -> None:
+    """Whoever connected the company has left it: perhaps nobody ever connects it again."""
+    stage.operator("--deletion-patience", "2s")
+    connections = stage.connected(invoices=BOTH)
+    watch = stage.watch()
+    id_ = created(stage, watch)
+    lost = {"code": "120", "message": "Authorization Failure", "type": "AuthorizationFault"}
+    for operation in ("read", "query"):
+        stage.simulator.fault({"operation": operation}, {"fault": lost}, times=None)
+    stage.delete("invoicesync", "inv-1")
+    connections.reason("acme", "AccessLost")
+    assert_released(stage, id_)
+
+
 def test_a_connection_that_comes_back_in_time_has_it_voided(stage: Stage) -> None:
     watch = started(stage, "--deletion-patience", "1h")
     created(stage, watch)
-    stage.delete("qbconnection", "acme")
+    take_connection_away(stage)
     delete_without_waiting(stage)
+    eventually(lambda: "acme" not in stage.all("quickbooksconnection"), what="the connection gone")
     stage.apply(stage.connection(invoices=BOTH))
     await_gone(watch)
     assert stage.simulator.invoices("INV-1")[0]["TotalAmt"] == 0

@@ -200,6 +200,56 @@ def test_everything_that_can_be_said_of_an_invoice_reaches_quickbooks(stage: Sta
     assert "lastError" not in status
 
 
+def test_the_rest_of_what_can_be_said_reaches_quickbooks(stage: Stage) -> None:
+    stage.operator()
+    stage.connected(invoices={"permit": {"extra": ["AllowIPNPayment"]}})
+    watch = stage.watch()
+    lines = [
+        {"item": {"sku": "RF-100"}, "quantity": "2", "unitPrice": "50.00", "taxCode": "TAX"},
+        {"subtotal": {}},
+        {"text": "As agreed by telephone"},
+        {"discount": {"percent": "10"}},
+    ]
+    fields = {
+        "terms": "Net 30",
+        "currency": "USD",
+        "billEmail": "a@example.com",
+        "billEmailCc": "b@example.com",
+        "shippingAddress": {"line1": "1 Pier", "city": "Bayshore"},
+        "customFields": [{"definitionId": "1", "value": "7"}],
+        "deposit": "20.00",
+        "onlinePayment": {"ach": True},
+        "extra": {"AllowIPNPayment": True},
+    }
+    customer = {"email": "Cool_Cars@intuit.com"}
+    stage.apply(manifests.invoice("inv-1", customer=customer, lines=lines, fields=fields))
+    status = watch.object("inv-1", is_ready, what="Ready")["status"]
+
+    (row,) = stage.simulator.invoices("INV-1")
+    assert row["CustomerRef"]["name"] == "Cool Cars"
+    told = [
+        (line["DetailType"], line.get("Description"), line["Amount"])
+        for line in row["Line"]
+        if "Amount" in line
+    ]
+    assert ("SalesItemLineDetail", None, 100) in told
+    assert ("SubTotalLineDetail", None, 100) in told
+    assert ("DiscountLineDetail", None, 10) in told
+    assert "As agreed by telephone" in [line.get("Description") for line in row["Line"]]
+    assert row["SalesTermRef"]["value"] == "3"  # Net 30
+    assert row["BillEmailCc"] == {"Address": "b@example.com"}
+    assert (row["ShipAddr"]["Line1"], row["ShipAddr"]["City"]) == ("1 Pier", "Bayshore")
+    assert [field.get("StringValue") for field in row["CustomField"]] == ["7"]
+    assert (row["AllowOnlineACHPayment"], row["AllowIPNPayment"]) == (True, True)
+    assert (row["Deposit"], row["TotalAmt"]) == (20, 90)
+    assert (status["totalAmount"], status["balance"], status["paymentStatus"]) == (
+        "90.00",
+        "70.00",
+        "PartiallyPaid",
+    )
+    assert "Drifted" not in {condition["type"] for condition in status["conditions"]}
+
+
 def test_an_invoice_of_750_lines(stage: Stage) -> None:
     stage.operator()
     stage.connected()

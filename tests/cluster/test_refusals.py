@@ -120,13 +120,6 @@ def test_what_the_company_does_not_have_is_named_and_nothing_is_sent(stage: Stag
         assert message.startswith(what)
 
 
-def test_a_connection_that_asks_for_more_than_there_is_is_told_so(stage: Stage) -> None:
-    stage.operator()
-    connections = stage.connected(deletionPolicy="Revoke")
-    message = ready(connections.objects["acme"])["message"]
-    assert "not supported yet and without effect: spec.deletionPolicy Revoke" in message
-
-
 # -- what QuickBooks refuses -------------------------------------------------------------------------------
 
 

@@ -101,6 +101,12 @@ class FakeSecrets:
         await self._answer("empty_keys", secret.name, lost)
         return written
 
+    async def remove(self, secret: Secret) -> None:
+        lost = await self._arrive("remove", secret.name)
+        self._same_version(secret)
+        self.delete(secret.namespace, secret.name)
+        await self._answer("remove", secret.name, lost)
+
     async def _arrive(self, verb: str, name: str) -> Fault | None:
         """The call reaches the server, or fails before; returns the fault that will swallow its answer."""
         self.calls.append((verb, name))

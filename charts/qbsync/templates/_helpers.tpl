@@ -53,9 +53,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   resources: [quickbooksconnections/status, invoicesyncs/status]
   verbs: [get, patch]
 # Client secrets and imports are read by name, token Secrets written: never listed, never watched.
+# delete: authorization codes once they are used, and the tokens of a grant that was revoked.
 - apiGroups: [""]
   resources: [secrets]
-  verbs: [get, create, update, patch]
+  verbs: [get, create, update, patch, delete]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch]

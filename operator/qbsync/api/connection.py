@@ -419,7 +419,9 @@ class TestResult(StatusModel):
     time: Timestamp | None = None
     """When CompanyInfo was read."""
     result: MediumText | None = None
-    """What came of it."""
+    """What came of it: begins with "ok" or "failed"."""
+    request: MediumText | None = None
+    """The value of the annotation that it answers."""
 
 
 class QuickBooksConnectionStatus(StatusModel):

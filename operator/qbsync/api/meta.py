@@ -38,6 +38,10 @@ INSTANCE_LABEL: Final = f"{GROUP}/instance"
 
 INVOICE_FINALIZER: Final = f"{GROUP}/invoice"
 """On an InvoiceSync whose deletion voids or deletes its invoice, until that is done."""
+REVOKE_FINALIZER: Final = f"{GROUP}/revoke"
+"""On a connection whose deletion ends its grant, until that is done."""
+IN_USE_FINALIZER: Final = f"{GROUP}/in-use"
+"""On a connection as long as InvoiceSyncs refer to it whose deletion voids or deletes their invoices."""
 
 HANDLED_LENGTH: Final = 256
 

@@ -9,7 +9,7 @@ import typer
 from pydantic import ValidationError
 
 from qbsync import __version__
-from qbsync.cli import invoices, keys, tokens
+from qbsync.cli import connect, invoices, keys, tokens
 
 app = typer.Typer(
     name="qbsync",
@@ -19,6 +19,7 @@ app = typer.Typer(
     # Else what stands in brackets, the defaults, is taken for markup and not shown.
     rich_markup_mode=None,
 )
+app.command()(connect.connect)
 app.add_typer(keys.app, name="keys")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(invoices.app, name="invoices")

@@ -16,6 +16,7 @@ from qbsync.api.connection import (
     SelectorOperator,
 )
 from qbsync.api.invoice import Adoption, InvoiceSyncSpec, Send
+from qbsync.api.reasons import ConnectionReason
 from qbsync.engine.keys import Company
 from qbsync.engine.store import Snapshot
 from qbsync.invoices.decide import Refuse, Wait
@@ -41,6 +42,13 @@ class Connection:
             QuickBooksConnectionSpec.model_validate(snapshot.spec),
             QuickBooksConnectionStatus.model_validate(snapshot.status),
         )
+
+    @property
+    def helpless(self) -> bool:
+        """It needs a person, or Secrets that are gone with its namespace."""
+        ready = find(self.status.conditions, ConditionType.READY)
+        gone = (ConnectionReason.SECRET_NOT_FOUND, ConnectionReason.STORE_FAILING)
+        return ready is None or ready.status is ReadyStatus.FALSE or ready.reason in gone
 
     @property
     def time_zone(self) -> str:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from qbsync.api.conditions import InvoiceReason
 from qbsync.api.connection import NamespacesFrom
-from qbsync.api.meta import INVOICE_FINALIZER, Kind
+from qbsync.api.meta import IN_USE_FINALIZER, INVOICE_FINALIZER, Kind
 from qbsync.engine.clock import Clock
 from qbsync.engine.grace import TakeoverGrace
 from qbsync.engine.keys import Company, Key
@@ -115,7 +115,7 @@ class InvoiceReconciler:
         connection = self._connection(company)
         if connection is not None:
             desk.time_zone = connection.time_zone
-        labels = await self._labels(connection, keys)
+        labels = await self._labels(connection or self._leaving(company), keys)
         admitted = []
         for key in keys:
             candidate = self._parse(company, desk, key, done)
@@ -260,6 +260,7 @@ class InvoiceReconciler:
     def _say_farewell(
         self, candidate: Candidate, connection: Connection | None, labels: Mapping[str, NamespaceLabels]
     ) -> None:
+        connection = connection or self._leaving(candidate.company)
         self._farewell.begin(
             candidate,
             closed=self._closed(candidate, connection, labels),
@@ -345,6 +346,14 @@ class InvoiceReconciler:
         if snapshot is None or snapshot.deleting:
             return None
         return Connection.parse(snapshot)
+
+    def _leaving(self, company: Company) -> Connection | None:
+        """A deleted connection that still serves deletions; None where it needs somebody who may never come."""
+        snapshot = self._store.find(Kind.CONNECTION, company.namespace, company.name)
+        if snapshot is None or not snapshot.deleting or IN_USE_FINALIZER not in snapshot.finalizers:
+            return None
+        connection = Connection.parse(snapshot)
+        return None if connection.helpless else connection
 
 
 def _contends(rival: Snapshot) -> bool:

@@ -90,10 +90,14 @@ class Settler:
     ) -> None:
         """The invoice stands, and is this object's; what `carried` leaves open goes out as an update next."""
         now = self._clock.now()
+        occasion = candidate.occasion(now)
+        if carried.content_hash is None:
+            # Ready is not about the newest spec as long as that is not carried out.
+            occasion = replace(occasion, generation=occasion.generation - 1)
         mail_due = _mail_due(candidate, outcome, origin, invoice)
         status = report.synced(
             candidate.status,
-            candidate.occasion(now),
+            occasion,
             self._finding(candidate, connection, invoice, carried),
             outcome=outcome,
             origin=origin,

@@ -3,7 +3,7 @@
 Secrets are asked for by type, which the API server filters: others never leave it.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -93,6 +93,18 @@ class Desk(KubeSecrets):
             query["dryRun"] = "All"
         return await self._kube.request(
             "PATCH", _place(document), query=query, body=document, content_type=_APPLY
+        )
+
+    async def annotate(self, kind: Kind, namespace: str, name: str, annotations: Mapping[str, str]) -> None:
+        """Set annotations of one of our objects.
+
+        No server-side apply: one with the same field manager would give up the spec that it applied before.
+        """
+        await self._kube.request(
+            "PATCH",
+            f"{_OBJECTS}/namespaces/{namespace}/{PLURALS[kind]}/{name}",
+            body={"metadata": {"annotations": dict(annotations)}},
+            content_type="application/merge-patch+json",
         )
 
     async def _list(self, path: str, **query: str) -> list[JsonObject]:

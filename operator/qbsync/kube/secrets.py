@@ -1,4 +1,4 @@
-"""Secrets: read one, create one, replace a known version, empty keys. Never listed, never watched."""
+"""Secrets: read one, create one, replace a known version, empty keys, remove one. Never listed, never watched."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -23,6 +23,8 @@ class Secret:
     uid: str = ""
     controller_owner: bool = False
     """Another controller owns it and would write its content back."""
+    created: str = ""
+    """When, by the API server's clock; RFC 3339."""
 
 
 class SecretsApi(Protocol):
@@ -45,6 +47,10 @@ class SecretsApi(Protocol):
 
     async def empty_keys(self, secret: Secret, keys: Sequence[str]) -> Secret:
         """Set the values of `keys` to nothing, in exactly that version; raises `Conflict`, `NotFound`."""
+        ...
+
+    async def remove(self, secret: Secret) -> None:
+        """Delete exactly that version; raises `Conflict` if somebody wrote in between, `NotFound` if it is gone."""
         ...
 
 
@@ -83,6 +89,11 @@ class KubeSecrets:
         except errors.Invalid as error:
             # That is how a `test` that does not hold is answered.
             raise errors.Conflict(str(error), status=error.status) from error
+
+    async def remove(self, secret: Secret) -> None:
+        version = {"resourceVersion": secret.resource_version, "uid": secret.uid}
+        body: JsonObject = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": version}
+        await self._api.request("DELETE", _path(secret.namespace, secret.name), body=body)
 
 
 def _path(namespace: str, name: str) -> str:
@@ -123,5 +134,6 @@ def from_json(body: Mapping[str, Any]) -> Secret:
         annotations=metadata.get("annotations") or {},
         resource_version=metadata["resourceVersion"],
         uid=metadata["uid"],
+        created=metadata.get("creationTimestamp") or "",
         controller_owner=any(owner.get("controller") for owner in metadata.get("ownerReferences") or ()),
     )

@@ -1,15 +1,16 @@
-"""The token endpoint: one refresh token in, one answer out. Keeps nothing, repeats nothing.
+"""The provider's OAuth endpoints: a code or a refresh token in, one answer out. Keeps nothing, repeats nothing.
 
 Sources: RFC 6749; Intuit's OAuth 2.0 documentation and SDKs; for `x_refresh_token_hard_expires_in` Intuit's
 announcement of 2025-11-12, "Important changes to refresh token policy".
 """
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 from urllib.parse import urlencode
 
 from pydantic import SecretStr
@@ -44,9 +45,20 @@ class Provider:
     """Scheme and host of the provider's API, without a path."""
     scopes: tuple[str, ...]
     refresh_headers: tuple[tuple[str, str], ...] = ()
-    """Sent with every refresh, beside those of RFC 6749."""
+    """Sent with every refresh and exchange, beside those of RFC 6749."""
     usual_lifetime: timedelta = timedelta(hours=1)
     """Of an access token, where the answer does not say it."""
+
+    def consent_url(self, *, client_id: str, redirect_uri: str, state: str) -> str:
+        """Where a person grants the app access to a company; `state` comes back with the code."""
+        query = {
+            "client_id": client_id,
+            "response_type": "code",
+            "scope": " ".join(self.scopes),
+            "redirect_uri": redirect_uri,
+            "state": state,
+        }
+        return f"{self.authorize_url}?{urlencode(query)}"
 
 
 QUICKBOOKS_PRODUCTION: Final = Provider(
@@ -112,31 +124,120 @@ class OAuthClient:
         Raises InvalidGrant, InvalidClient, TokenRequestRefused for complete refusals, TokenNotProcessed if
         the token was certainly not spent, TokenPerhapsProcessed if it may be.
         """
-        request = _refresh_request(provider, credentials, refresh_token)
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token.get_secret_value()}
+        request = _token_request(provider, credentials, form)
+        response = await self._send(request, timeout=timeout)
+        return _read(provider, response, _REFRESH, redact=(refresh_token, credentials.client_secret))
+
+    async def exchange(
+        self,
+        *,
+        provider: Provider,
+        credentials: ClientCredentials,
+        code: SecretStr,
+        redirect_uri: str,
+        timeout: timedelta,
+    ) -> TokenAnswer:
+        """Exchange the code of a consent for the first tokens; `redirect_uri` as it was asked for the code with.
+
+        A code is good for one send, whatever became of it. Raises as `refresh`; TokenPerhapsProcessed also for
+        an answer without a refresh token.
+        """
+        form = {
+            "grant_type": "authorization_code",
+            "code": code.get_secret_value(),
+            "redirect_uri": redirect_uri,
+        }
+        request = _token_request(provider, credentials, form)
+        response = await self._send(request, timeout=timeout)
+        answer = _read(provider, response, _EXCHANGE, redact=(code, credentials.client_secret))
+        if answer.refresh_token is None:
+            raise TokenPerhapsProcessed(
+                f"the token endpoint answered {said(response)} without a refresh token",
+                status=response.status,
+                intuit_tid=answer.intuit_tid,
+            )
+        return answer
+
+    async def revoke(
+        self,
+        *,
+        provider: Provider,
+        credentials: ClientCredentials,
+        token: SecretStr,
+        timeout: timedelta,
+    ) -> str | None:
+        """End the grant that a token belongs to; returns Intuit's transaction id.
+
+        It ends everything that the app holds for the company. May be repeated: a token that is no longer known
+        is refused (TokenRequestRefused or InvalidGrant with status 400). Raises as `refresh`.
+        """
+        if not provider.revoke_url:
+            raise TokenNotProcessed("there is no revocation endpoint: spec.endpoints.revoke names it")
+        request = HttpRequest(
+            method="POST",
+            url=provider.revoke_url,
+            headers={
+                "accept": "application/json",
+                "authorization": _basic(credentials),
+                "content-type": "application/json",
+                "user-agent": "qbsync",
+            },
+            body=json.dumps({"token": token.get_secret_value()}).encode(),
+        )
+        response = await self._send(request, timeout=timeout)
+        if not 200 <= response.status < 300:
+            _refuse(response, _REVOKE, redact=(token, credentials.client_secret))
+        return intuit_tid(response)
+
+    async def _send(self, request: HttpRequest, *, timeout: timedelta) -> HttpResponse:
         failure: TokenError
         try:
-            response = await self._transport.send(request, timeout=timeout)
+            return await self._transport.send(request, timeout=timeout)
         except NotSent as error:
             failure = TokenNotProcessed(f"token endpoint: {error}")
             failure.ours = error.ours
         except NoAnswer as error:
             failure = TokenPerhapsProcessed(f"token endpoint: {error}")
-        else:
-            return _read(provider, response, redact=(refresh_token, credentials.client_secret))
         raise failure
 
 
-def _refresh_request(
-    provider: Provider, credentials: ClientCredentials, refresh_token: SecretStr
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """How a call is spoken of in errors."""
+
+    again: str
+    """After a throttled one."""
+    doubt: str
+    invalid_grant: str
+
+
+_REFRESH: Final = _Words(
+    again="wait before the next refresh",
+    doubt="the refresh token may be spent",
+    invalid_grant="the refresh token is superseded, revoked or expired; if it persists, reconnect the company",
+)
+_EXCHANGE: Final = _Words(
+    again="connect the company again in a minute",
+    doubt="the authorization code may be spent",
+    invalid_grant="the authorization code is expired or was used before: connect the company again",
+)
+_REVOKE: Final = _Words(
+    again="it is revoked a little later",
+    doubt="the grant may be revoked",
+    invalid_grant="the grant is not known any more",
+)
+
+
+def _token_request(
+    provider: Provider, credentials: ClientCredentials, form: Mapping[str, str]
 ) -> HttpRequest:
-    secret = f"{credentials.client_id}:{credentials.client_secret.get_secret_value()}"
-    form = {"grant_type": "refresh_token", "refresh_token": refresh_token.get_secret_value()}
     return HttpRequest(
         method="POST",
         url=provider.token_url,
         headers={
             "accept": "application/json",
-            "authorization": f"Basic {base64.b64encode(secret.encode()).decode()}",
+            "authorization": _basic(credentials),
             "content-type": "application/x-www-form-urlencoded",
             "user-agent": "qbsync",
             **dict(provider.refresh_headers),
@@ -145,34 +246,43 @@ def _refresh_request(
     )
 
 
-def _read(provider: Provider, response: HttpResponse, *, redact: Sequence[SecretStr]) -> TokenAnswer:
+def _basic(credentials: ClientCredentials) -> str:
+    secret = f"{credentials.client_id}:{credentials.client_secret.get_secret_value()}"
+    return f"Basic {base64.b64encode(secret.encode()).decode()}"
+
+
+def _read(
+    provider: Provider, response: HttpResponse, words: _Words, *, redact: Sequence[SecretStr]
+) -> TokenAnswer:
+    if not 200 <= response.status < 300:
+        _refuse(response, words, redact=redact)
+    return _granted(provider, response, words)
+
+
+def _refuse(response: HttpResponse, words: _Words, *, redact: Sequence[SecretStr]) -> NoReturn:
     body = understood(response)
     tid = intuit_tid(response)
-    if 200 <= response.status < 300:
-        return _granted(provider, response, body, tid)
     if response.status == 429:
         raise TokenNotProcessed(
-            "the token endpoint throttles this app: wait before the next refresh", status=429, intuit_tid=tid
+            f"the token endpoint throttles this app: {words.again}", status=429, intuit_tid=tid
         )
     if body is None or response.status == 408 or not 400 <= response.status < 500:
         raise TokenPerhapsProcessed(
-            f"the token endpoint answered {said(response)}; the refresh token may be spent",
+            f"the token endpoint answered {said(response)}; {words.doubt}",
             status=response.status,
             intuit_tid=tid,
         )
-    raise _refusal(response.status, body, tid, redact=redact)
+    raise _refusal(response.status, body, tid, words, redact=redact)
 
 
-def _granted(
-    provider: Provider, response: HttpResponse, body: Mapping[str, Any] | None, tid: str | None
-) -> TokenAnswer:
+def _granted(provider: Provider, response: HttpResponse, words: _Words) -> TokenAnswer:
+    body, tid = understood(response), intuit_tid(response)
     parts = body or {}
     access_token = _secret(parts.get("access_token"))
     refresh_token = _secret(parts.get("refresh_token"))
     if access_token is None:
         error = TokenPerhapsProcessed(
-            f"the token endpoint answered {said(response)} without an access token; "
-            "the refresh token may be spent",
+            f"the token endpoint answered {said(response)} without an access token; {words.doubt}",
             status=response.status,
             intuit_tid=tid,
         )
@@ -189,15 +299,18 @@ def _granted(
 
 
 def _refusal(
-    status: int, body: Mapping[str, Any], tid: str | None, *, redact: Sequence[SecretStr]
+    status: int, body: Mapping[str, Any], tid: str | None, words: _Words, *, redact: Sequence[SecretStr]
 ) -> TokenError:
     code = body.get("error")
     code = redacted(code, redact) if isinstance(code, str) else None
     text = body.get("error_description")
     text = redacted(text, redact) if isinstance(text, str) else None
-    kind, advice = _REFUSALS.get(code or "", (TokenRequestRefused, "see Intuit's OAuth documentation"))
-    if status not in (400, 401):
-        kind, advice = TokenRequestRefused, "see Intuit's OAuth documentation"
+    kind: type[TokenError] = TokenRequestRefused
+    advice = "see Intuit's OAuth documentation"
+    if status in (400, 401) and code == "invalid_grant":
+        kind, advice = InvalidGrant, words.invalid_grant
+    elif status in (400, 401) and code == "invalid_client":
+        kind, advice = InvalidClient, "correct client id and client secret in the connection's Secret"
     told = f"{status} {code or 'without an error code'}" + (f" ({text})" if text else "")
     return kind(
         f"the token endpoint refused: {told}: {advice}",
@@ -206,15 +319,6 @@ def _refusal(
         oauth_error=code,
         description=text,
     )
-
-
-_REFUSALS: Final[Mapping[str, tuple[type[TokenError], str]]] = {
-    "invalid_grant": (
-        InvalidGrant,
-        "the refresh token is superseded, revoked or expired; if it persists, reconnect the company",
-    ),
-    "invalid_client": (InvalidClient, "correct client id and client secret in the connection's Secret"),
-}
 
 
 def _secret(value: object) -> SecretStr | None:

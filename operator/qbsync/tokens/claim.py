@@ -68,11 +68,16 @@ def parse(text: str | None) -> Intent | None:
 def claim(grant: Grant, standing: Intent | None, *, holder: str, now: datetime) -> Intent:
     """A new intent for the grant's token, in place of the standing one."""
     before = max(grant.claim, standing.claim if standing is not None else 0)
+    return intent(holder=holder, sequence=grant.sequence, number=before + 1, now=now)
+
+
+def intent(*, holder: str, sequence: int, number: int, now: datetime) -> Intent:
+    """A new intent; `number` is its `Intent.claim`."""
     return Intent(
         holder=holder,
         nonce=secrets.token_hex(8),
-        sequence=grant.sequence,
-        claim=before + 1,
+        sequence=sequence,
+        claim=number,
         time=micro_time(now.astimezone(UTC)),
     )
 

@@ -12,6 +12,8 @@ class RefreshOutcome(StrEnum):
 
     REFRESHED = "Refreshed"
     IMPORTED = "Imported"
+    CONNECTED = "Connected"
+    """A person's consent brought a new grant."""
     NOT_PROCESSED = "NotProcessed"
     """The provider certainly did not act on it."""
     UNKNOWN = "Unknown"

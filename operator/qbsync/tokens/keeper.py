@@ -6,6 +6,7 @@ stored, whoever stopped waiting. `ensure` and the token source only watch it.
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from qbsync.quickbooks.oauth import OAuthClient
 from qbsync.tokens import audit
 from qbsync.tokens.deposit import Depositor
 from qbsync.tokens.errors import TokenUnavailable
+from qbsync.tokens.exchange import Exchanger, Inspect, trusting
 from qbsync.tokens.grant import Grant
 from qbsync.tokens.health import GrantHealth
 from qbsync.tokens.intake import Intake
@@ -38,10 +40,6 @@ def _ignore_change(_: GrantSpec) -> None:
     """Nobody wants to know."""
 
 
-def _ignore_abandoned(_: GrantSpec, __: Grant) -> None:
-    """Nobody revokes."""
-
-
 class Keeper:
     """Keeps the grants of this process's connections alive. Belongs to one event loop."""
 
@@ -59,9 +57,11 @@ class Keeper:
         circuits: Circuits | None = None,
         spool: Spool | None = None,
         on_change: OnChange = _ignore_change,
-        on_abandoned: Abandoned = _ignore_abandoned,
+        on_abandoned: Abandoned | None = None,
+        inspect: Inspect = trusting,
     ) -> None:
-        """`process_id` is random per process: a restarted pod is not its predecessor.
+        """`process_id` is random per process: a restarted pod is not its predecessor. `inspect` tells whether an
+        access token is of the spec's company.
 
         What earlier processes left in `spool` is stored before the grant it belongs to is used.
         """
@@ -72,10 +72,15 @@ class Keeper:
         self._spool = spool or Spool(None)
         self._store = store = TokenStore(secrets=secrets, keyring=keyring, clock=clock)
         self._recovery = Recovery(spool=self._spool, store=store, clock=clock, rng=rng)
+        depositor = Depositor(store=store, clock=clock, rng=rng, on_stall=self._stalled)
+        self._exchanger = Exchanger(
+            store, depositor, self._spool, secrets, oauth, clock, rng, fence, self._settings, inspect
+        )
         self._refresher = Refresher(
             store=store,
+            exchanger=self._exchanger,
             intake=Intake(store, self._recovery, secrets, clock, rng, fence, self._settings),
-            depositor=Depositor(store=store, clock=clock, rng=rng, on_stall=self._stalled),
+            depositor=depositor,
             spool=self._spool,
             secrets=secrets,
             oauth=oauth,
@@ -84,7 +89,7 @@ class Keeper:
             rng=rng,
             fence=fence,
             settings=self._settings,
-            on_abandoned=on_abandoned,
+            on_abandoned=on_abandoned or self._revoke_abandoned,
         )
         self._sessions: dict[tuple[str, str], Session] = {}
         self._flights: set[asyncio.Task[None]] = set()
@@ -123,6 +128,30 @@ class Keeper:
         if session is not None:
             session.gone = True
 
+    async def revoke(self, connection: GrantSpec) -> bool:
+        """End the grant at the provider, delete its Secret and forget it; may be repeated. False: there was none.
+
+        Raises what hindered it: a `KubeError`, a `TokenError`, a `QuickBooksError` or `CredentialsMissing`.
+        """
+        session = self._resolve(connection)
+        # From here on no token is spent; what is under way is stored first, since that is the one to end.
+        session.gone = True
+        if session.flight is not None:
+            await asyncio.wait({session.flight})
+        await self._recovery.settle(connection)
+        stored = await self._store.read(connection)
+        if stored.unopened is not None:
+            raise stored.unopened
+        grant = stored.grant or session.grant
+        if grant is not None:
+            await self._exchanger.end(
+                connection, grant.refresh_token, who=session.holder, why="connection deleted"
+            )
+        if stored.secret is not None:
+            await self._store.remove(stored.secret)
+        self.forget(connection.namespace, connection.name)
+        return grant is not None
+
     def unstored(self) -> tuple[GrantSpec, ...]:
         """The connections whose newest tokens are in memory only."""
         return tuple(session.spec for session in self._sessions.values() if session.stalled is not None)
@@ -134,7 +163,7 @@ class Keeper:
 
     async def drain(self) -> None:
         """Spend no token any more, and return once every answer that was asked for is stored."""
-        self._refresher.stopping = True
+        self._refresher.stopping = self._exchanger.stopping = True
         while self._flights:
             await asyncio.wait(set(self._flights))
 
@@ -223,6 +252,15 @@ class Keeper:
         # The flight counts as under way until this task ends; whoever is told may look only after that.
         asyncio.get_running_loop().call_soon(self._tell, session)
 
+    def _revoke_abandoned(self, spec: GrantSpec, grant: Grant) -> None:
+        """Connection and Secret were deleted while the answer was under way: nobody keeps it."""
+        work = self._exchanger.revoke(
+            spec, grant.refresh_token, who=self._process_id, why="connection deleted"
+        )
+        task = asyncio.create_task(_quietly(work))
+        self._flights.add(task)
+        task.add_done_callback(self._flights.discard)
+
     def _fulfilled(self, session: Session) -> bool:
         return session.request is not None and session.satisfied(session.request, fresh=self._settings.fresh)
 
@@ -279,6 +317,10 @@ class GrantTokens:
         Raises `TokenUnavailable` if there is no newer token after that.
         """
         await self._keeper.refused(self._session, token)
+
+
+async def _quietly(work: Coroutine[Any, Any, bool]) -> None:
+    await work
 
 
 def _living(session: Session) -> AccessToken:

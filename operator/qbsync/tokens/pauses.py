@@ -11,7 +11,10 @@ from qbsync.tokens.schedule import Rejection
 from qbsync.tokens.session import Paused
 from qbsync.tokens.spec import GrantSpec, KeeperSettings
 
-CONNECT: Final = "put tokens of this company into a Secret and name it in spec.importTokensFrom"
+CONNECT: Final = (
+    "connect the company with qbsync connect, or put tokens of it into a Secret and name that in "
+    "spec.importTokensFrom"
+)
 _NOT_OURS: Final = timedelta(seconds=5)
 _LOOK_AGAIN: Final = timedelta(minutes=1)
 

@@ -14,14 +14,14 @@ from typing import Protocol
 from qbsync.api.conditions import ConditionType, ConnectionReason, ReadyStatus, find
 from qbsync.api.connection import (
     CompanyStatus,
-    ConnectionDeletionPolicy,
     ImportPolicy,
     InvoiceCounters,
     Limits,
     QuickBooksConnectionSpec,
     QuickBooksConnectionStatus,
+    TestResult,
 )
-from qbsync.api.meta import REQUESTED_AT, TEST, Kind, handled
+from qbsync.api.meta import IN_USE_FINALIZER, REQUESTED_AT, REVOKE_FINALIZER, TEST, Kind, handled
 from qbsync.engine.announcer import Announcer
 from qbsync.engine.backoff import Backoff
 from qbsync.engine.breaker import Circuit, Circuits, CircuitState, Endpoint
@@ -35,6 +35,7 @@ from qbsync.quickbooks.errors import AccessLost, QuickBooksError, Unauthorized, 
 from qbsync.quickbooks.oauth import Provider
 from qbsync.tokens.health import GrantHealth
 from qbsync.tokens.keeper import Keeper
+from qbsync.tokens.parting import AGAIN, Parting
 from qbsync.tokens.spec import DEFAULT_REFRESH_BEFORE, GrantSpec, ImportRef, Trigger, default_secret_name
 from qbsync.tokens.status import Occasion, Verdict, connection_status
 
@@ -46,6 +47,10 @@ OPEN_LONG = timedelta(minutes=5)
 """A circuit that has not closed for this long is the connection's reason."""
 CONFLICT_CHECK = timedelta(minutes=1)
 COUNTED_EVERY = timedelta(seconds=60)
+PARTING_CHECK = timedelta(seconds=60)
+"""A deleted connection that InvoiceSyncs still need is looked at so often at least."""
+FINALIZER_RETRY = timedelta(seconds=5)
+RESULT_LENGTH = 1000
 
 
 class ConnectionObserver(Protocol):
@@ -87,8 +92,10 @@ class _Look:
     memory: _Memory
     request: str | None
     """The value of a `requested-at` that has not been answered."""
-    without_effect: str
-    """Settings that this release does not carry out, for the message; empty if there are none."""
+    test: str | None
+    """The same of `test`."""
+    remark: str
+    """For the message; empty if there is nothing to remark."""
 
 
 class ConnectionReconciler:
@@ -110,6 +117,7 @@ class ConnectionReconciler:
         closed_namespace: str | None,
         wake_invoices: Callable[[Company, bool], None],
         enqueue: Callable[[Company, Key, timedelta], None],
+        parting: Parting,
         reads_blocked: Callable[[Company], timedelta | None] = lambda _: None,
     ) -> None:
         """`provider_of` raises `EndpointRefused`. `closed_namespace`: its Secrets are not for connections.
@@ -123,7 +131,7 @@ class ConnectionReconciler:
         self._provider_of, self._client_of = provider_of, client_of
         self._closed_namespace = closed_namespace
         self._wake_invoices, self._enqueue = wake_invoices, enqueue
-        self._reads_blocked = reads_blocked
+        self._reads_blocked, self._parting = reads_blocked, parting
         self._backoff = Backoff(base=timedelta(seconds=2), cap=timedelta(minutes=5))
         self._memory: dict[Company, _Memory] = {}
 
@@ -131,11 +139,12 @@ class ConnectionReconciler:
         """Bring a company's connection forward."""
         for key in keys:
             snapshot = self._store.get(key)
-            if snapshot is None or snapshot.deleting:
+            if snapshot is None:
                 done(key, None)
-                continue
-            again = await self._look_after(company, snapshot)
-            done(key, again)
+            elif snapshot.deleting:
+                done(key, await self._part(company, snapshot))
+            else:
+                done(key, await self._attend(company, snapshot))
 
     def refused(self, company: Company, error: QuickBooksError) -> None:
         """A call to the company failed; if it was refused at the door, the connection says so."""
@@ -168,34 +177,106 @@ class ConnectionReconciler:
             if other.spec.get("realmId") == snapshot.spec.get("realmId"):
                 self._enqueue(other.company, other.key, timedelta())
 
+    def referred(self, company: Company) -> None:
+        """An InvoiceSync of the company was seen, or left: its connection may need a finalizer, or be free to go."""
+        snapshot = self._store.find(Kind.CONNECTION, company.namespace, company.name)
+        if snapshot is not None and (snapshot.deleting or self._parting.needs(snapshot)):
+            self._enqueue(company, snapshot.key, timedelta())
+
     # -- one look --------------------------------------------------------------------------------------
 
-    async def _look_after(self, company: Company, snapshot: Snapshot) -> timedelta | None:
+    async def _attend(self, company: Company, snapshot: Snapshot) -> timedelta | None:
+        """Look after a connection, with the finalizers it needs in place before anything else."""
+        spec = QuickBooksConnectionSpec.model_validate(snapshot.spec)
+        prepared = await self._parting.prepare(snapshot, spec)
+        again = await self._look_after(company, snapshot)
+        return again if prepared else min(again or FINALIZER_RETRY, FINALIZER_RETRY)
+
+    async def _part(self, company: Company, snapshot: Snapshot) -> timedelta | None:
+        """A deleted connection serves the InvoiceSyncs that still need it, then goes."""
+        if not {REVOKE_FINALIZER, IN_USE_FINALIZER} & set(snapshot.finalizers):
+            return None
+        users = await self._parting.users(snapshot)
+        if users:
+            remark = (
+                f"deleted; it stays until {users} InvoiceSync(s) with deletionPolicy Void or Delete are gone"
+            )
+            again = await self._look_after(company, snapshot, remark)
+            return min(again or PARTING_CHECK, PARTING_CHECK)
         spec = QuickBooksConnectionSpec.model_validate(snapshot.spec)
         status = QuickBooksConnectionStatus.model_validate(snapshot.status)
-        memory = self._memory_of(company, snapshot, status)
-        look = _Look(
+        grant = None
+        try:
+            if snapshot.key.namespace != self._closed_namespace:
+                grant = self._grant_spec(snapshot, spec, status, self._provider_of(spec))
+        except EndpointRefused as error:
+            logger.info("%s is deleted without its endpoints: %s", snapshot.key, error)
+        waiting = await self._parting.part(snapshot, grant, self._rivals(snapshot))
+        if waiting is None:
+            return None
+        look = self._look(company, snapshot, spec, status)
+        self._report(look, waiting, None, status.company)
+        return AGAIN
+
+    def _look(
+        self,
+        company: Company,
+        snapshot: Snapshot,
+        spec: QuickBooksConnectionSpec,
+        status: QuickBooksConnectionStatus,
+        remark: str = "",
+    ) -> _Look:
+        return _Look(
             company,
             snapshot,
             spec.limits or Limits(),
             status,
-            memory,
+            self._memory_of(company, snapshot, status),
             request=_pending_request(snapshot, status),
-            without_effect=without_effect(spec, snapshot.annotations),
+            test=_pending_test(snapshot, status),
+            remark=remark,
         )
+
+    async def _look_after(self, company: Company, snapshot: Snapshot, remark: str = "") -> timedelta | None:
+        spec = QuickBooksConnectionSpec.model_validate(snapshot.spec)
+        status = QuickBooksConnectionStatus.model_validate(snapshot.status)
+        look = self._look(company, snapshot, spec, status, remark)
         closed = self._closed(snapshot)
         if closed is not None:
-            return self._report(look, closed, None, status.company)
+            return self._report(look, closed, None, status.company, self._untested(look, closed))
         try:
             grant = self._grant_spec(snapshot, spec, status, self._provider_of(spec))
         except EndpointRefused as error:
             refused = Verdict(ConnectionReason.ENDPOINT_NOT_ALLOWED, str(error))
-            return self._report(look, refused, None, status.company)
+            return self._report(look, refused, None, status.company, self._untested(look, refused))
         health = await self._keeper.ensure(grant, force=look.request is not None, trigger=Trigger.REQUESTED)
         verdict, known = Verdict(health.reason, health.message), status.company
+        tested = self._untested(look, verdict)
         if health.usable:
+            tested = await self._test(look, grant)
             verdict, known = await self._know_company(look, grant, verdict)
-        return self._report(look, verdict, health, known)
+        return self._report(look, verdict, health, known, tested)
+
+    async def _test(self, look: _Look, grant: GrantSpec) -> TestResult | None:
+        """One CompanyInfo read, where a person asks for it."""
+        if look.test is None:
+            return None
+        client = self._client_of(look.company, grant, look.limits)
+        try:
+            info = await client.company_info()
+        except QuickBooksError as error:
+            if isinstance(error, WrongRealm | AccessLost | Unauthorized):
+                look.memory.refused, look.memory.probe_at = error, self._clock.now() + PROBE_INTERVAL
+            return self._result(look, f"failed: {error}")
+        if look.memory.refused is not None:
+            look.memory.probe_at = self._clock.now()
+        return self._result(look, f"ok: QuickBooks answered for {info.name}")
+
+    def _untested(self, look: _Look, verdict: Verdict) -> TestResult | None:
+        return self._result(look, f"failed: not asked, {verdict.message}") if look.test is not None else None
+
+    def _result(self, look: _Look, text: str) -> TestResult:
+        return TestResult(time=self._clock.now(), result=text[:RESULT_LENGTH], request=look.test)
 
     def _memory_of(self, company: Company, snapshot: Snapshot, status: QuickBooksConnectionStatus) -> _Memory:
         memory = self._memory.get(company)
@@ -325,6 +406,7 @@ class ConnectionReconciler:
         verdict: Verdict,
         health: GrantHealth | None,
         known: CompanyStatus | None,
+        tested: TestResult | None = None,
     ) -> timedelta | None:
         company, snapshot, previous, memory = look.company, look.snapshot, look.status, look.memory
         now = self._clock.now()
@@ -337,14 +419,14 @@ class ConnectionReconciler:
         status = connection_status(
             previous,
             occasion,
-            verdict=verdict
-            if not look.without_effect
-            else replace(verdict, message=f"{verdict.message}; {look.without_effect}"),
+            verdict=_with_remark(verdict, look.remark),
             health=health,
             company=known,
             counters=self._counters(company, memory),
             circuit=self._circuits.each(company)[0],
         )
+        if tested is not None:
+            status = status.model_copy(update={"last_test": tested})
         status = self._with_what_others_wrote(snapshot, status)
         changed = previous.observed_generation != snapshot.generation or known != previous.company
         self._reporter.report(snapshot.key, status.document())
@@ -475,14 +557,14 @@ def _pending_request(snapshot: Snapshot, status: QuickBooksConnectionStatus) -> 
     return asked if asked != status.last_handled_request else None
 
 
-def without_effect(spec: QuickBooksConnectionSpec, annotations: Mapping[str, str]) -> str:
-    """What a connection asks for and this release does not do: said, since the rest works without it."""
-    asked = {
-        "spec.deletionPolicy Revoke": spec.deletion_policy is ConnectionDeletionPolicy.REVOKE,
-        f"annotation {TEST}": bool(annotations.get(TEST)),
-    }
-    names = ", ".join(name for name, given in asked.items() if given)
-    return f"not supported yet and without effect: {names}" if names else ""
+def _pending_test(snapshot: Snapshot, status: QuickBooksConnectionStatus) -> str | None:
+    value = snapshot.annotations.get(TEST)
+    asked = handled(value) if value else None
+    return asked if asked != (status.last_test.request if status.last_test is not None else None) else None
+
+
+def _with_remark(verdict: Verdict, remark: str) -> Verdict:
+    return replace(verdict, message=f"{verdict.message}; {remark}") if remark else verdict
 
 
 def _seniority(snapshot: Snapshot) -> tuple[str, str, str]:

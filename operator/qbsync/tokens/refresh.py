@@ -24,6 +24,7 @@ from qbsync.quickbooks.oauth import ClientCredentials, OAuthClient, TokenAnswer
 from qbsync.tokens import audit, changes, claim, credentials, pauses, schedule
 from qbsync.tokens.claim import Intent, Spent
 from qbsync.tokens.deposit import Depositor, describe, place
+from qbsync.tokens.exchange import Exchanger
 from qbsync.tokens.grant import Grant
 from qbsync.tokens.health import GrantEvent, RefreshOutcome, RefreshRecord
 from qbsync.tokens.intake import Intake, foreign_lock
@@ -77,6 +78,7 @@ class Refresher:
         *,
         store: TokenStore,
         intake: Intake,
+        exchanger: Exchanger,
         depositor: Depositor,
         spool: Spool,
         secrets: SecretsApi,
@@ -90,6 +92,7 @@ class Refresher:
     ) -> None:
         self._store = store
         self._intake = intake
+        self._exchanger = exchanger
         self._depositor = depositor
         self._spool = spool
         self._secrets = secrets
@@ -139,6 +142,8 @@ class Refresher:
         ask = ask.anchored(session.sequence)
         if session.request is not None:
             session.request = session.request.anchored(session.sequence)
+        asked = ask.trigger is Trigger.REQUESTED and session.request is not None
+        stored = await self._exchanger.settle(session, stored, asked=asked)
         stored = await self._intake.obtain(session, stored, ask)
         session.setbacks = 0
         if stored.grant is None or session.satisfied(ask, fresh=self._settings.fresh):

@@ -112,6 +112,8 @@ class Session:
         self.spent: Spent | None = None
         self.lock = LockWatch()
         self.refused_client: RefusedClient | None = None
+        self.disappointment: Paused | None = None
+        """Why the last authorization code came to nothing, where there is no grant beside."""
         self.rollback_until = _NEVER
         self.floor = 0
         """The next stored sequence is above this."""

@@ -28,6 +28,8 @@ class Trigger(StrEnum):
     BEFORE_CALL = "BeforeCall"
     """An API call found less than a minute left."""
     IMPORT = "Import"
+    AUTHORIZATION = "Authorization"
+    """A person consented, and the code was exchanged."""
 
 
 class Place(Protocol):
@@ -152,7 +154,12 @@ OnChange = Callable[[GrantSpec], None]
 
 def default_secret_name(connection: str) -> str:
     """`<connection>-qbsync-tokens`, shortened with a hash where that would exceed 253 characters."""
-    return _fit(connection, _NAME_LIMIT - len(_SUFFIX)) + _SUFFIX
+    return fitted(connection, _SUFFIX)
+
+
+def fitted(connection: str, suffix: str) -> str:
+    """A name made of the connection's: shortened with a hash where it would exceed 253 characters."""
+    return _fit(connection, _NAME_LIMIT - len(suffix)) + suffix
 
 
 def label_value(text: str) -> str:

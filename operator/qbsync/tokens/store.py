@@ -5,6 +5,8 @@ open intent and for a refused grant. Anything else of that name is somebody else
 """
 
 import json
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -105,6 +107,28 @@ class TokenStore:
             rejection=draft.rejection,
         )
 
+    async def mark(
+        self, spec: Place, stored: Stored, *, intent: Intent | None, notes: Mapping[str, str]
+    ) -> Stored:
+        """Write the intent, and annotations beside it, in the place of exactly `stored`; the envelope stays.
+
+        An empty note takes its annotation away. A Secret that is not there is made without an envelope. Raises
+        as `write`.
+        """
+        changed = {claim.INTENT: intent.dump() if intent is not None else "", **notes}
+        if stored.secret is None:
+            secret = _empty(spec, {key: value for key, value in changed.items() if value})
+            return replace(stored, secret=await self._secrets.create(secret), intent=intent)
+        annotations = {**stored.secret.annotations, **changed}
+        kept = {key: value for key, value in annotations.items() if value}
+        written = await self._secrets.replace(replace(stored.secret, annotations=kept))
+        return replace(stored, secret=written, intent=intent)
+
+    async def remove(self, secret: Secret) -> None:
+        """Delete exactly that version of a token Secret; raises `Conflict`. One that is gone is well."""
+        with suppress(NotFound):
+            await self._secrets.remove(secret)
+
     def seal(self, spec: Place, grant: Grant) -> str:
         """The envelope that `write` would store."""
         return envelope.seal(grant, binding=spec.binding, keyring=self._keyring)
@@ -157,16 +181,17 @@ def _check_ours(secret: Secret, spec: Place) -> None:
 
 
 def _new(spec: Place, sealed: str, draft: Draft) -> Secret:
+    annotations = {key: value for key, value in _annotations(draft).items() if value}
+    return replace(_empty(spec, annotations), data={ENVELOPE_KEY: sealed.encode()})
+
+
+def _empty(spec: Place, annotations: Mapping[str, str]) -> Secret:
     return Secret(
         namespace=spec.namespace,
         name=spec.tokens_secret_name,
         type=SECRET_TYPE,
-        data={ENVELOPE_KEY: sealed.encode()},
         labels={CONNECTION_LABEL: label_value(spec.name), REALM_LABEL: label_value(spec.realm)},
-        annotations={
-            BOUND_TO: dump_binding(spec.binding),
-            **{key: value for key, value in _annotations(draft).items() if value},
-        },
+        annotations={BOUND_TO: dump_binding(spec.binding), **annotations},
     )
 
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from fakes.objects import MemoryObjects
 from fakes.secrets import FakeSecrets
@@ -28,7 +29,9 @@ from qbsync.tokens.errors import TokenUnavailable
 from qbsync.tokens.health import GrantHealth
 from qbsync.tokens.keeper import Keeper
 from qbsync.tokens.keyring import Keyring
+from qbsync.tokens.parting import Parting
 from qbsync.tokens.reconcile import ConnectionReconciler
+from qbsync.tokens.spec import GrantSpec
 
 KEYS = Keyring.from_environment({"ENCRYPTION_MASTER_KEY": "base64:" + "QUFB" * 10 + "QUE="})
 
@@ -83,7 +86,9 @@ class Scene:
             rng=rng,
             fence=Leading(),
             process_id="test",
+            inspect=self._inspect,
         )
+        self.terminating = False
         self.circuits = Circuits(clock=clock, rng=rng)
         self.clients = clients = CompanyClients(
             circuits=self.circuits,
@@ -106,10 +111,26 @@ class Scene:
             provider_of=policy.provider,
             client_of=clients.connect,
             closed_namespace=closed,
+            parting=Parting(
+                clock=clock,
+                store=self.store,
+                objects=self.objects,
+                secrets=self.secrets,
+                keeper=self.keeper,
+                announcer=self.noted,
+                patience=timedelta(minutes=10),
+                terminating=self._terminating,
+            ),
             wake_invoices=lambda company, changed: self.woken.append((company.name, changed)),
             enqueue=lambda _company, key, _delay: self.due.append(key),
         )
         self.grant = simulator.tokens()
+
+    async def _inspect(self, grant: GrantSpec, token: SecretStr) -> None:
+        await self.clients.inspect(grant, token)
+
+    async def _terminating(self, _: str) -> bool:
+        return self.terminating
 
     def apply(self, name: str = "acme", *, realm: str | None = None, **spec: Any) -> None:
         base = self.simulator.base_url
@@ -120,7 +141,12 @@ class Scene:
             name,
             realmId=realm or self.simulator.realm_id,
             environment="Custom",
-            endpoints={"api": base, "token": f"{base}/oauth2/v1/tokens/bearer"},
+            endpoints={
+                "api": base,
+                "token": f"{base}/oauth2/v1/tokens/bearer",
+                "authorize": f"{base}/connect/oauth2",
+                "revoke": f"{base}/v2/oauth2/tokens/revoke",
+            },
             clientSecretRef={"name": "app"},
             importTokensFrom={"name": f"{name}-import"},
             **spec,
@@ -132,7 +158,7 @@ class Scene:
         self.secrets.put(Secret(namespace="ns", name=name, data=data))
 
     async def look(self, name: str = "acme") -> dict[str, Any]:
-        """One look at a connection; returns its status."""
+        """One look at a connection; returns its status, {} if it is gone."""
         found = self.store.find(Kind.CONNECTION, "ns", name)
         assert found is not None
         self.again: timedelta | None = None
@@ -142,14 +168,21 @@ class Scene:
 
         await self.reconciler.reconcile(found.company, [found.key], done)
         await self.reporter.flush()
-        status: dict[str, Any] = self.objects.objects[Kind.CONNECTION, "ns", name]["status"]
+        status: dict[str, Any] = self.objects.objects.get((Kind.CONNECTION, "ns", name), {}).get("status", {})
         return status
 
-    def annotate(self, value: str, name: str = "acme") -> None:
+    def annotate(self, value: str, name: str = "acme", annotation: str = REQUESTED_AT) -> None:
         body = self.objects.touch(Kind.CONNECTION, name)
         body["metadata"]["generation"] -= 1
-        body["metadata"]["annotations"] = {REQUESTED_AT: value}
+        body["metadata"]["annotations"] = {annotation: value}
         self.store.observe(Kind.CONNECTION, body)
+
+    def delete(self, name: str = "acme") -> None:
+        """Somebody deletes the connection."""
+        self.store.observe(Kind.CONNECTION, self.objects.delete(Kind.CONNECTION, name))
+
+    def exists(self, name: str = "acme") -> bool:
+        return (Kind.CONNECTION, "ns", name) in self.objects.objects
 
 
 @pytest.fixture(scope="module")
@@ -219,13 +252,6 @@ async def test_a_request_also_reads_the_company_anew(scene: Scene) -> None:
     await scene.look()
     await scene.look()
     assert scene.simulator.counters()["requests"]["read"] == reads + 4
-
-
-async def test_what_has_no_effect_yet_is_said(scene: Scene) -> None:
-    scene.apply(deletionPolicy="Revoke")
-    status = await scene.look()
-    assert ready(status)[0] == "True"
-    assert "not supported yet and without effect: spec.deletionPolicy Revoke" in ready(status)[2]
 
 
 async def test_another_companys_grant_is_a_realm_mismatch(scene: Scene) -> None:

@@ -11,6 +11,8 @@ import yaml
 from qbsync.api.connection import QuickBooksConnectionSpec
 from qbsync.api.invoice import InvoiceSyncSpec
 from qbsync.api.meta import API_VERSION, Kind
+from qbsync.api.reasons import REASONS
+from qbsync.invoices.register import COLUMNS
 from qbsync.telemetry.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -70,3 +72,18 @@ def test_every_reason_is_treated() -> None:
     page = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     assert {reason for reason in reasons if f"`{reason}`" not in page} == set()
     assert len(reasons) > 30
+
+
+def test_every_column_of_the_export_is_described_in_its_order() -> None:
+    page = (ROOT / "docs" / "invoices.md").read_text(encoding="utf-8")
+    table = page.split("| column | what it holds |")[1].split("\n\n")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == COLUMNS
+
+
+def test_nothing_is_put_off_to_a_later_release_that_works() -> None:
+    """Reasons that users meet are never explained away."""
+    text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
+    invoices = text.split("## InvoiceSync")[1].split("\n## ")[0]
+    rows = set(re.findall(r"`(\w+)`", " ".join(re.findall(r"^\|([^|]+)\|", invoices, re.MULTILINE))))
+    assert rows == {row.reason for (kind, _), row in REASONS.items() if kind is Kind.INVOICE}
+    assert "later release" not in text

@@ -1,0 +1,237 @@
+"""A person connects a company with `qbsync connect`, at the simulator's consent page; and it is taken away again."""
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from cluster.harness import manifests
+from cluster.harness.commands import CommandLine
+from cluster.harness.gate import Gate
+from cluster.harness.stage import Stage
+from cluster.harness.watching import eventually, handled, is_ready, ready
+from cluster.operator_process import COMMAND
+from qbsync.tokens.authorization import SECRET_TYPE
+from sdk.consent import Person
+
+pytest_plugins = ["cluster.harness.plugin"]
+
+CODE_SECRET = "acme-qbsync-authorization"
+TOKENS = "acme-qbsync-tokens"
+
+
+def unconnected(stage: Stage, token_url: str = "", **spec: Any) -> None:
+    """A connection whose app is known and that nobody has connected."""
+    base = stage.simulator.base_url
+    document = stage.connection(token_url=token_url, **spec)
+    del document["spec"]["importTokensFrom"]
+    document["spec"]["endpoints"] |= {
+        "authorize": f"{base}/connect/oauth2",
+        "revoke": f"{base}/v2/oauth2/tokens/revoke",
+    }
+    stage.apply(manifests.client_secret("acme", stage.simulator.tokens()), document)
+
+
+class Connecting:
+    """`qbsync connect` under way: the link that it printed, and how it ends."""
+
+    def __init__(self, stage: Stage, *options: str) -> None:
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("QBSYNC_", "ENCRYPTION_"))
+        }
+        self._process = subprocess.Popen(
+            [str(COMMAND), "connect", f"{stage.namespace}/acme", "--no-browser", *options],
+            env=environment | {"KUBECONFIG": str(stage.kubectl.kubeconfig)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self._timer = threading.Timer(120, self._process.kill)
+        self._timer.start()
+        self.url = self._process.stdout.readline().strip()
+
+    def consent(self, company: str | None = None, button: str = "Approve") -> str:
+        """The person decides; the address that the browser is sent to."""
+        with Person() as person:
+            return person.decide(self.url, button, company)
+
+    def follow(self, address: str) -> httpx2.Response:
+        """The browser goes where it was sent, but does not follow the next step."""
+        return httpx2.get(address, trust_env=False, timeout=30)
+
+    def end(self, pasted: str = "") -> tuple[int, str]:
+        """Exit code, and all that was said."""
+        out, err = self._process.communicate(pasted, timeout=120)
+        self._timer.cancel()
+        return self._process.returncode, self.url + out + err
+
+
+def connect(stage: Stage, company: str | None = None) -> tuple[int, str, str]:
+    """The whole way; exit code, what was said, and the code."""
+    connecting = Connecting(stage)
+    address = connecting.consent(company)
+    answer = connecting.follow(address)
+    assert answer.status_code == 303
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert "code=" not in answer.headers["location"]
+    code, said = connecting.end()
+    return code, said, str(httpx2.URL(address).params["code"])
+
+
+def test_a_company_is_connected_at_its_consent_page(stage: Stage) -> None:
+    stage.operator()
+    watch = stage.watch("quickbooksconnections")
+    unconnected(stage)
+    watch.reason("acme", "ReauthorizationRequired")
+    exit_code, said, code = connect(stage)
+    assert exit_code == 0, said
+    assert "is connected to" in said
+    body = watch.object("acme", is_ready, what="Ready")
+    assert CODE_SECRET not in stage.all("secret")
+    eventually(lambda: ("Normal", "Connected") in stage.events("acme"), what="the Event")
+    events = stage.kubectl("get", "events.events.k8s.io", "-n", stage.namespace, "-o", "json")
+    for place in (stage.logs(), str(body), events, said):
+        assert code not in place
+
+
+def test_a_dead_grant_is_connected_again_by_pasting(stage: Stage) -> None:
+    stage.operator()
+    watch = stage.watch("quickbooksconnections")
+    unconnected(stage)
+    assert connect(stage)[0] == 0
+    for grant in stage.simulator.get("/_simulator/grants")["grants"]:
+        stage.simulator.post(f"/_simulator/grants/{grant['number']}/revoke")
+    stage.delete("secret", TOKENS)
+    stage.annotate("qbconnection", "acme", requested_at="now")
+    watch.object("acme", handled("now"), what="looked at")
+    connecting = Connecting(stage, "--paste", "--redirect-uri", "https://example.com/callback")
+    exit_code, said = connecting.end(connecting.consent() + "\n")
+    assert exit_code == 0, said
+    watch.object("acme", is_ready, what="Ready")
+    stage.annotate("qbconnection", "acme", requested_at="once more")
+    assert is_ready(watch.object("acme", handled("once more"), what="refreshed"))
+
+
+def test_the_wrong_company_is_said_and_changes_nothing(stage: Stage) -> None:
+    other = stage.simulator.realm()
+    stage.operator()
+    watch = stage.watch("quickbooksconnections")
+    unconnected(stage)
+    exit_code, said, _ = connect(stage, other)
+    assert exit_code == 1
+    assert other in said
+    watch.reason("acme", "RealmMismatch")
+    assert stage.simulator.requests("token") == []
+    assert not {CODE_SECRET, TOKENS} & set(stage.all("secret"))
+
+
+def test_a_person_who_declines_is_heard(stage: Stage) -> None:
+    unconnected(stage)
+    connecting = Connecting(stage)
+    answer = connecting.follow(connecting.consent(button="Deny"))
+    assert answer.status_code == 400
+    exit_code, said = connecting.end()
+    assert exit_code == 2
+    assert "did not consent" in said
+
+
+def test_without_an_operator_the_code_is_taken_back(stage: Stage) -> None:
+    unconnected(stage)
+    connecting = Connecting(stage, "--wait", "1")
+    assert connecting.follow(connecting.consent()).status_code == 303
+    exit_code, said = connecting.end()
+    assert exit_code == 2
+    assert "has not taken it up" in said
+    assert CODE_SECRET not in stage.all("secret")
+
+
+def test_killed_between_exchange_and_store_the_code_is_not_sent_again(stage: Stage) -> None:
+    with Gate(stage.simulator.base_url) as gate:
+        operator = stage.operator()
+        watch = stage.watch("quickbooksconnections")
+        unconnected(stage, token_url=gate.token_url)
+        watch.reason("acme", "ReauthorizationRequired")
+        gate.hold_answers()
+        connecting = Connecting(stage)
+        assert connecting.follow(connecting.consent()).status_code == 303
+        assert gate.held.wait(60)
+        operator.kill()
+        gate.lose()
+        stage.operator().leads()
+        exit_code, said = connecting.end()
+        assert exit_code == 1
+        assert "sent before" in said
+        assert len(stage.simulator.requests("token")) == 1
+        assert CODE_SECRET not in stage.all("secret")
+        assert connect(stage)[0] == 0
+        watch.object("acme", is_ready, what="Ready")
+
+
+def test_a_deleted_connection_is_revoked(stage: Stage) -> None:
+    stage.operator()
+    watch = stage.watch("quickbooksconnections")
+    unconnected(stage, deletionPolicy="Revoke")
+    assert connect(stage)[0] == 0
+    watch.object("acme", is_ready, what="Ready")
+    stage.delete("qbconnection", "acme")
+    assert [entry["status"] for entry in stage.simulator.requests("revoke")] == [200]
+    assert TOKENS not in stage.all("secret")
+    assert '"token.revoke"' in stage.logs()
+
+
+def test_a_connection_outlives_the_invoices_that_it_has_to_void(stage: Stage) -> None:
+    stage.operator()
+    watch = stage.connected()
+    invoices = stage.watch()
+    stage.apply(manifests.invoice("inv-1", deletionPolicy="Void"))
+    invoices.object("inv-1", is_ready, what="Ready")
+    eventually(
+        lambda: stage.get("qbconnection", "acme")["metadata"].get("finalizers") == ["qbsync.dev/in-use"],
+        what="the finalizer",
+    )
+    stage.kubectl("delete", "qbconnection", "acme", "-n", stage.namespace, "--wait=false")
+    watch.object("acme", lambda body: "until 1 InvoiceSync" in ready(body)["message"], what="waiting")
+    stage.delete("invoicesync", "inv-1")
+    (voided,) = stage.simulator.invoices("INV-1")
+    assert float(voided["TotalAmt"]) == 0
+    eventually(lambda: stage.all("qbconnection") == {}, what="the connection's end")
+
+
+def test_the_test_annotation_is_answered(stage: Stage, tmp_path: Path) -> None:
+    stage.operator()
+    watch = stage.connected()
+    stage.annotate("qbconnection", "acme", test="t1")
+
+    def tested(body: dict[str, Any]) -> bool:
+        return bool((body["status"].get("lastTest") or {}).get("request") == "t1")
+
+    body = watch.object("acme", tested, what="tested")
+    assert body["status"]["lastTest"]["result"].startswith("ok: ")
+
+
+def test_production_is_told_to_paste(stage: Stage) -> None:
+    document = stage.connection()
+    document["spec"] |= {"environment": "Production"}
+    del document["spec"]["endpoints"], document["spec"]["importTokensFrom"]
+    stage.apply(manifests.secret("acme-intuit-app", client_id="x", client_secret="y"), document)
+    done = CommandLine(stage)("connect", f"{stage.namespace}/acme", "--no-browser")
+    assert done.code == 2
+    assert "--paste" in done.said
+
+
+def test_a_code_of_another_type_of_secret_is_left_alone(stage: Stage) -> None:
+    stage.operator()
+    watch = stage.watch("quickbooksconnections")
+    unconnected(stage)
+    stage.apply(manifests.secret(CODE_SECRET, code="x"))
+    stage.annotate("qbconnection", "acme", requested_at="now")
+    body = watch.reason("acme", "SecretConflict")
+    assert SECRET_TYPE in ready(body)["message"]
+    assert CODE_SECRET in stage.all("secret")

@@ -4,7 +4,7 @@ PYTHON ?= python3
 WORKERS ?= 3
 READY := .venv/.ready
 
-.PHONY: help setup demo test malformed lint format generate lock image clean
+.PHONY: help setup demo test malformed model year bench lint format generate lock image clean
 
 help: ## What there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -25,6 +25,17 @@ test: lint ## All checks and all tests
 
 malformed: setup ## 14,000 malformed requests against the simulator (SEED=… repeats a run)
 	MALFORMED_REQUESTS=14000 $(if $(SEED),MALFORMED_SEED=$(SEED)) .venv/bin/pytest -q tests/component/simulator/test_malformed.py
+
+model: setup ## 10,000 random histories of a grant and 5,000 of invoices (SEED=… repeats a run)
+	QBSYNC_MODEL_HISTORIES=10000 $(if $(SEED),QBSYNC_MODEL_SEED=$(SEED)) .venv/bin/pytest -q tests/unit/tokens/test_model.py
+	QBSYNC_MODEL_HISTORIES=5000 $(if $(SEED),QBSYNC_MODEL_SEED=$(SEED)) .venv/bin/pytest -q tests/component/invoices/test_model.py
+
+year: setup ## A year of 50 grants: an outage of 6 hours, a change of the master key
+	QBSYNC_YEAR_DAYS=365 .venv/bin/pytest -q tests/component/tokens/test_year.py
+
+bench: setup ## What the simulator does on one core; how long a fresh token takes
+	.venv/bin/python bench/simulator.py
+	.venv/bin/python bench/tokens.py
 
 lint: setup ## Style, types, import directions
 	.venv/bin/ruff check .

@@ -7,7 +7,7 @@ announcement of 2025-11-12, "Important changes to refresh token policy".
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final, NoReturn
@@ -34,6 +34,22 @@ _LONGEST: Final = timedelta(days=3650)
 
 
 @dataclass(frozen=True, slots=True)
+class Probing:
+    """How a refresh token that was refused is tried again: some providers refuse in an outage what is well."""
+
+    first: tuple[timedelta, ...]
+    """The pauses after the first refusals in a row."""
+    then: timedelta
+    """The pause after every further one, until the token expires."""
+    person_after: int
+    """So many refusals in a row are believed: a person has to reconnect."""
+
+    def delay(self, refusals: int) -> timedelta:
+        """How long to wait after `refusals` ≥ 1 in a row."""
+        return self.first[refusals - 1] if refusals <= len(self.first) else self.then
+
+
+@dataclass(frozen=True, slots=True)
 class Provider:
     """What is special about one OAuth provider."""
 
@@ -44,6 +60,19 @@ class Provider:
     api_origin: str
     """Scheme and host of the provider's API, without a path."""
     scopes: tuple[str, ...]
+    probing: Probing
+    code_lifetime: timedelta
+    """Of an authorization code: an older one is not sent any more."""
+    documentation: str
+    """Where its OAuth errors are explained, for messages."""
+    soft_expiry_key: str = ""
+    """The answer's key with the seconds to the refresh token's expiry that every refresh moves."""
+    hard_expiry_key: str = ""
+    """The same for the expiry that nothing moves."""
+    dead_grant: frozenset[str] = frozenset({"invalid_grant"})
+    """Error codes for a token or code that is refused (RFC 6749)."""
+    wrong_client: frozenset[str] = frozenset({"invalid_client"})
+    """Error codes for a client id or secret that is refused (RFC 6749)."""
     refresh_headers: tuple[tuple[str, str], ...] = ()
     """Sent with every refresh and exchange, beside those of RFC 6749."""
     usual_lifetime: timedelta = timedelta(hours=1)
@@ -68,16 +97,17 @@ QUICKBOOKS_PRODUCTION: Final = Provider(
     revoke_url="https://developer.api.intuit.com/v2/oauth2/tokens/revoke",
     api_origin="https://quickbooks.api.intuit.com",
     scopes=("com.intuit.quickbooks.accounting",),
+    probing=Probing(
+        first=(timedelta(minutes=10), *(timedelta(hours=1),) * 6), then=timedelta(days=1), person_after=2
+    ),
+    code_lifetime=timedelta(minutes=10),
+    documentation="Intuit's OAuth documentation",
+    soft_expiry_key="x_refresh_token_expires_in",
+    hard_expiry_key="x_refresh_token_hard_expires_in",
     refresh_headers=(("x-include-refresh-token-hard-expires-in", "true"),),
 )
-QUICKBOOKS_SANDBOX: Final = Provider(
-    name=QUICKBOOKS_PRODUCTION.name,
-    authorize_url=QUICKBOOKS_PRODUCTION.authorize_url,
-    token_url=QUICKBOOKS_PRODUCTION.token_url,
-    revoke_url=QUICKBOOKS_PRODUCTION.revoke_url,
-    api_origin="https://sandbox-quickbooks.api.intuit.com",
-    scopes=QUICKBOOKS_PRODUCTION.scopes,
-    refresh_headers=QUICKBOOKS_PRODUCTION.refresh_headers,
+QUICKBOOKS_SANDBOX: Final = replace(
+    QUICKBOOKS_PRODUCTION, api_origin="https://sandbox-quickbooks.api.intuit.com"
 )
 """Only the API differs: Intuit tells the environments apart by the app's keys."""
 
@@ -187,7 +217,7 @@ class OAuthClient:
         )
         response = await self._send(request, timeout=timeout)
         if not 200 <= response.status < 300:
-            _refuse(response, _REVOKE, redact=(token, credentials.client_secret))
+            _refuse(provider, response, _REVOKE, redact=(token, credentials.client_secret))
         return intuit_tid(response)
 
     async def _send(self, request: HttpRequest, *, timeout: timedelta) -> HttpResponse:
@@ -255,11 +285,13 @@ def _read(
     provider: Provider, response: HttpResponse, words: _Words, *, redact: Sequence[SecretStr]
 ) -> TokenAnswer:
     if not 200 <= response.status < 300:
-        _refuse(response, words, redact=redact)
+        _refuse(provider, response, words, redact=redact)
     return _granted(provider, response, words)
 
 
-def _refuse(response: HttpResponse, words: _Words, *, redact: Sequence[SecretStr]) -> NoReturn:
+def _refuse(
+    provider: Provider, response: HttpResponse, words: _Words, *, redact: Sequence[SecretStr]
+) -> NoReturn:
     body = understood(response)
     tid = intuit_tid(response)
     if response.status == 429:
@@ -272,7 +304,7 @@ def _refuse(response: HttpResponse, words: _Words, *, redact: Sequence[SecretStr
             status=response.status,
             intuit_tid=tid,
         )
-    raise _refusal(response.status, body, tid, words, redact=redact)
+    raise _refusal(provider, response.status, body, tid, words, redact=redact)
 
 
 def _granted(provider: Provider, response: HttpResponse, words: _Words) -> TokenAnswer:
@@ -292,24 +324,30 @@ def _granted(provider: Provider, response: HttpResponse, words: _Words) -> Token
         access_token=access_token,
         expires_in=_seconds(parts.get("expires_in")) or provider.usual_lifetime,
         refresh_token=refresh_token,
-        refresh_expires_in=_seconds(parts.get("x_refresh_token_expires_in")),
-        refresh_hard_expires_in=_seconds(parts.get("x_refresh_token_hard_expires_in")),
+        refresh_expires_in=_seconds(parts.get(provider.soft_expiry_key)),
+        refresh_hard_expires_in=_seconds(parts.get(provider.hard_expiry_key)),
         intuit_tid=tid,
     )
 
 
 def _refusal(
-    status: int, body: Mapping[str, Any], tid: str | None, words: _Words, *, redact: Sequence[SecretStr]
+    provider: Provider,
+    status: int,
+    body: Mapping[str, Any],
+    tid: str | None,
+    words: _Words,
+    *,
+    redact: Sequence[SecretStr],
 ) -> TokenError:
     code = body.get("error")
     code = redacted(code, redact) if isinstance(code, str) else None
     text = body.get("error_description")
     text = redacted(text, redact) if isinstance(text, str) else None
     kind: type[TokenError] = TokenRequestRefused
-    advice = "see Intuit's OAuth documentation"
-    if status in (400, 401) and code == "invalid_grant":
+    advice = f"see {provider.documentation}"
+    if status in (400, 401) and code in provider.dead_grant:
         kind, advice = InvalidGrant, words.invalid_grant
-    elif status in (400, 401) and code == "invalid_client":
+    elif status in (400, 401) and code in provider.wrong_client:
         kind, advice = InvalidClient, "correct client id and client secret in the connection's Secret"
     told = f"{status} {code or 'without an error code'}" + (f" ({text})" if text else "")
     return kind(

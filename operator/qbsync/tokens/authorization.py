@@ -22,8 +22,6 @@ REALM_ID: Final = "realmId"
 REDIRECT_URI: Final = "redirectUri"
 AUTHORIZED_AT: Final = "qbsync.dev/authorized-at"
 """Annotation, RFC 3339: when the person consented. A Secret that is applied again keeps its old creation time."""
-LIFETIME: Final = timedelta(minutes=10)
-"""Older ones are deleted unsent: no code lives much longer, and nobody waits for it any more."""
 SENT_CODES: Final = "qbsync.dev/codes-sent"
 """Annotation of the token Secret: keyed hashes of the codes that were, or may have been, sent."""
 _SUFFIX: Final = "-qbsync-authorization"
@@ -61,11 +59,11 @@ def parse(secret: Secret) -> Authorization:
     )
 
 
-def is_stale(secret: Secret, *, now: datetime) -> bool:
-    """True if the consent is older than `LIFETIME`; the later of the two times that are known counts."""
+def is_stale(secret: Secret, *, now: datetime, lifetime: timedelta) -> bool:
+    """True if the consent is older than a code's `lifetime`; the later of the two times that are known counts."""
     known = [_moment(secret.annotations.get(AUTHORIZED_AT, "")), _moment(secret.created)]
-    times = [moment for moment in known if moment is not None and moment <= now + LIFETIME]
-    return bool(times) and now - max(times) > LIFETIME
+    times = [moment for moment in known if moment is not None and moment <= now + lifetime]
+    return bool(times) and now - max(times) > lifetime
 
 
 @dataclass(frozen=True, slots=True)

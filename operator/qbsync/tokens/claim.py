@@ -107,6 +107,10 @@ class Spent:
     running_until: float
     """The provider may be at work on it until then."""
 
+    def is_of(self, grant: Grant) -> bool:
+        """True if it is the token that the grant holds now."""
+        return self.token_hash == token_hash(grant)
+
 
 def token_hash(grant: Grant) -> str:
     """Tells token values apart in memory; the value may stay the same from one sequence to the next."""

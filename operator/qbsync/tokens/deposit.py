@@ -12,9 +12,13 @@ from pathlib import Path
 
 from qbsync.engine.clock import Clock
 from qbsync.kube.errors import Conflict, KubeError, NotFound
-from qbsync.tokens import schedule
+from qbsync.tokens import changes, schedule
+from qbsync.tokens.claim import Intent
 from qbsync.tokens.errors import TokenError
+from qbsync.tokens.grant import Grant
 from qbsync.tokens.session import Session
+from qbsync.tokens.spec import GrantSpec
+from qbsync.tokens.spool import Spool, SpooledAnswer, SpoolPlace
 from qbsync.tokens.store import Draft, Stored, TokenStore
 
 logger = logging.getLogger(__name__)
@@ -31,12 +35,40 @@ class Depositor:
     """Applies a change to a token Secret until it is there."""
 
     def __init__(
-        self, *, store: TokenStore, clock: Clock, rng: random.Random, on_stall: Stalled = lambda _: None
+        self,
+        *,
+        store: TokenStore,
+        spool: Spool,
+        clock: Clock,
+        rng: random.Random,
+        on_stall: Stalled = lambda _: None,
     ) -> None:
         self._store = store
+        self._spool = spool
         self._clock = clock
         self._rng = rng
         self._on_stall = on_stall
+
+    async def keep(self, session: Session, stored: Stored, fresh: Grant, *, mine: Intent) -> Stored:
+        """An answer: into the spool at once, into the Secret for as long as that takes, out of the spool.
+
+        `mine` is the intent it was asked for with. Returns what is stored afterwards.
+        """
+        spooled = self._keep_aside(session.spec, fresh, mine) if self._spool.usable else None
+
+        def change(stored: Stored) -> Draft | None:
+            return changes.deposit(stored, fresh, mine=mine, floor=session.floor, gone=session.gone)
+
+        kept = await self.settle(session, stored, change)
+        if spooled is not None:
+            self._spool.discard(spooled)
+        return kept
+
+    def _keep_aside(self, spec: GrantSpec, fresh: Grant, mine: Intent) -> SpooledAnswer:
+        place_ = SpoolPlace.of(spec)
+        spooled = SpooledAnswer(place_, mine, self._store.seal(place_, fresh))
+        self._spool.keep(spooled)
+        return spooled
 
     async def settle(self, session: Session, stored: Stored | None, change: Change) -> Stored:
         """Write `change(newest state)`; starts from `stored` if given, else reads first.

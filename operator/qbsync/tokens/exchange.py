@@ -22,16 +22,18 @@ from qbsync.kube.errors import KubeError, NotFound
 from qbsync.kube.secrets import Secret, SecretsApi
 from qbsync.quickbooks import errors as quickbooks
 from qbsync.quickbooks.oauth import ClientCredentials, OAuthClient, TokenAnswer
-from qbsync.tokens import audit, authorization, changes, claim, credentials, pauses
+from qbsync.tokens import audit, authorization, claim, pauses
 from qbsync.tokens.authorization import Authorization, SentCodes
 from qbsync.tokens.claim import Intent
+from qbsync.tokens.conditions import Conditions
 from qbsync.tokens.deposit import Depositor, describe, place
 from qbsync.tokens.grant import MEMORY_KEY_BYTES, Grant, ImportMemory
 from qbsync.tokens.health import GrantEvent, RefreshOutcome, RefreshRecord
-from qbsync.tokens.session import Paused, Session
+from qbsync.tokens.intake import foreign_lock
+from qbsync.tokens.revocation import Revoker
+from qbsync.tokens.session import Announced, Paused, Session
 from qbsync.tokens.spec import Fence, GrantSpec, KeeperSettings, Trigger
-from qbsync.tokens.spool import Spool, SpooledAnswer, SpoolPlace
-from qbsync.tokens.store import Draft, Stored, TokenStore
+from qbsync.tokens.store import Stored, TokenStore
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +41,6 @@ Inspect = Callable[[GrantSpec, SecretStr], Awaitable[None]]
 """Reads the spec's company with an access token; raises a `QuickBooksError` where that does not work."""
 
 _CHECKS: Final = 4
-_REVOCATIONS: Final = 3
 _AGAIN: Final = "connect the company again (qbsync connect)"
 _NOT_THIS_COMPANY = (quickbooks.WrongRealm, quickbooks.AccessLost, quickbooks.Unauthorized)
 
@@ -65,9 +66,10 @@ class Exchanger:
 
     store: TokenStore
     depositor: Depositor
-    spool: Spool
     secrets: SecretsApi
     oauth: OAuthClient
+    conditions: Conditions
+    revoker: Revoker
     clock: Clock
     rng: random.Random
     fence: Fence
@@ -82,6 +84,7 @@ class Exchanger:
     async def settle(self, session: Session, stored: Stored, *, asked: bool) -> Stored:
         """What is stored once a waiting code is dealt with; the same where there is none.
 
+        `asked`: `expects` said so; a code is looked for as well where there is no working grant.
         Raises `Paused` where the code came to nothing and there is no working grant to go on with; lets
         `KubeError` through: then nothing was sent.
         """
@@ -89,15 +92,19 @@ class Exchanger:
         if idle and not asked:
             return stored
         secret = await self._find(session)
+        session.code_at = None
         if secret is None:
             self._remind(session, stored)
             return stored
         session.disappointment = None
         try:
             return await self._exchange(session, stored, secret)
+        except (Paused, KubeError):
+            self._look_again(session)
+            raise
         except _Failed as failed:
             if not failed.untouched:
-                await self._discard(secret)
+                await self._discard(session, secret)
             self._tell(session, failed)
             pause = Paused(
                 failed.reason, failed.message, retry=self.settings.reauthorization_poll, final=True
@@ -108,35 +115,18 @@ class Exchanger:
             session.disappointment = pause
             raise pause from None
 
-    async def revoke(self, spec: GrantSpec, token: SecretStr, *, who: str, why: str) -> bool:
-        """End a grant that nobody keeps; False if the provider could not be told within a few tries."""
-        for attempt in range(1, _REVOCATIONS + 1):
-            try:
-                await self.end(spec, token, who=who, why=why)
-            except (quickbooks.QuickBooksError, KubeError, credentials.CredentialsMissing) as error:
-                logger.info("revocation of a grant of %s/%s: %s", *spec.key, type(error).__name__)
-                await self.clock.sleep(self._backoff.delay(attempt, self.rng))
-            else:
-                return True
-        audit.record(spec, who=who, action="token.revoke", outcome="Failed", detail=why)
-        return False
+    def expects(self, session: Session, *, asked: bool) -> bool:
+        """Whether a code may be waiting; it is looked for again and again until that came to an end.
 
-    async def end(self, spec: GrantSpec, token: SecretStr, *, who: str, why: str) -> None:
-        """End a grant at the provider, with one try; a token that it does not know has ended before.
-
-        Raises `CredentialsMissing`, a `QuickBooksError` or a `KubeError`.
+        A request ends before its code does where something else has to be put right first.
         """
-        client = await credentials.read_credentials(
-            self.secrets, namespace=spec.namespace, name=spec.client_secret_name
-        )
-        outcome, tid = "Revoked", None
-        try:
-            tid = await self.oauth.revoke(
-                provider=spec.provider, credentials=client, token=token, timeout=self.settings.token_timeout
-            )
-        except (quickbooks.TokenRequestRefused, quickbooks.InvalidGrant) as error:
-            outcome, tid = "NotKnown", error.intuit_tid
-        audit.record(spec, who=who, action="token.revoke", outcome=outcome, intuit_tid=tid, detail=why)
+        looking = asked or session.code_due
+        if looking:
+            self._look_again(session)
+        return looking
+
+    def _look_again(self, session: Session) -> None:
+        session.code_at = self.clock.monotonic() + self.settings.secret_poll.total_seconds()
 
     # -- the Secret ----------------------------------------------------------------------------------------
 
@@ -153,14 +143,15 @@ class Exchanger:
         if stored.grant is None and session.spec.import_ref is None and session.disappointment is not None:
             raise session.disappointment
 
-    async def _discard(self, secret: Secret) -> None:
-        """It is of no use any more. If it cannot be deleted now, it is found, and known, the next time."""
+    async def _discard(self, session: Session, secret: Secret) -> None:
+        """It is of no use any more. If it cannot be deleted now, it is tried again, and known then."""
         try:
             await self.secrets.remove(secret)
         except NotFound:
             pass
         except KubeError as error:
             logger.warning("Secret %s/%s not deleted yet: %s", secret.namespace, secret.name, describe(error))
+            self._look_again(session)
 
     def _readable(self, session: Session, secret: Secret) -> Authorization:
         where = f"Secret {secret.namespace}/{secret.name}"
@@ -177,8 +168,9 @@ class Exchanger:
                 f"its code was not exchanged; choose the right company, or connect a connection of its own to it"
             )
             raise _Failed(ConnectionReason.REALM_MISMATCH, message)
-        if authorization.is_stale(secret, now=self.clock.now()):
-            message = f"the authorization code is older than {authorization.LIFETIME.seconds // 60} minutes: {_AGAIN}"
+        lifetime = session.spec.provider.code_lifetime
+        if authorization.is_stale(secret, now=self.clock.now(), lifetime=lifetime):
+            message = f"the authorization code is older than {lifetime.seconds // 60} minutes: {_AGAIN}"
             raise _Failed(ConnectionReason.REAUTHORIZATION_REQUIRED, message)
         return found
 
@@ -186,30 +178,28 @@ class Exchanger:
 
     async def _exchange(self, session: Session, stored: Stored, secret: Secret) -> Stored:
         if stored.grant is not None and _is_stored(stored.grant, secret):
-            await self._discard(secret)
+            await self._discard(session, secret)
             return stored
         found = self._readable(session, secret)
+        self._wait_for_others(session, stored)
         sent = SentCodes.parse(_annotation(stored, authorization.SENT_CODES))
-        if sent.knows(found.code):
+        if sent.knows(found.code) and not _is_unsent(session, stored, found.code):
             message = f"the authorization code was sent before, and what came of it is lost: {_AGAIN}"
             raise _Failed(ConnectionReason.REAUTHORIZATION_REQUIRED, message)
-        client = await self._credentials(session)
-        sending = await self._announce(session, stored, sent.remember(found.code))
+        client = await self.conditions.credentials(session)
+        sending = await self._announce(session, stored, sent.remember(found.code), found.code)
         answer = await self._send(session, sending, client, found)
         await self._check_realm(session, sending, answer)
         return await self._keep(session, sending, answer, found)
 
-    async def _credentials(self, session: Session) -> ClientCredentials:
-        spec = session.spec
-        try:
-            return await credentials.read_credentials(
-                self.secrets, namespace=spec.namespace, name=spec.client_secret_name
-            )
-        except credentials.CredentialsMissing as error:
-            # Nothing was sent: the code waits for the Secret as long as it lives.
-            raise pauses.secret_missing(str(error), settings=self.settings) from None
+    def _wait_for_others(self, session: Session, stored: Stored) -> None:
+        """While another process may be spending the old token, its intent is not overwritten."""
+        if stored.grant is None:
+            return
+        if lock := foreign_lock(session, stored, clock=self.clock, settings=self.settings):
+            raise lock
 
-    async def _announce(self, session: Session, stored: Stored, sent: SentCodes) -> _Sending:
+    async def _announce(self, session: Session, stored: Stored, sent: SentCodes, code: SecretStr) -> _Sending:
         """Write down that the code is sent, which also proves the store writable."""
         standing = stored.intent
         before = max(
@@ -223,6 +213,7 @@ class Exchanger:
             now=self.clock.now(),
         )
         at = self.clock.monotonic()
+        session.unsent = Announced(code, intent.nonce)
         written = await self.store.mark(
             session.spec, stored, intent=intent, notes={authorization.SENT_CODES: sent.dump()}
         )
@@ -237,6 +228,7 @@ class Exchanger:
         if fenced or self.stopping or session.gone or not self.fence.holds():
             await self._unsent(session, sending)
             raise pauses.not_leading()
+        session.unsent = None
         try:
             return await self.oauth.exchange(
                 provider=session.spec.provider,
@@ -247,6 +239,7 @@ class Exchanger:
             )
         except quickbooks.TokenNotProcessed as error:
             if error.status is None:
+                session.unsent = Announced(found.code, sending.intent.nonce)
                 await self._unsent(session, sending)
                 raise pauses.failed(
                     f"the authorization code waits to be sent: {error}", self._backoff.delay(1, self.rng)
@@ -279,17 +272,21 @@ class Exchanger:
         return _Failed(reason, message, stored=stored, intuit_tid=tid, took=took)
 
     async def _mark(self, session: Session, sending: _Sending, notes: dict[str, str]) -> Stored:
-        """Take our intent back; what another process had begun before stands again.
+        """Take our intent back; what was begun before, and may still be at work, stands again.
 
         If that fails it stands until others have seen it unchanged for long enough; we know better.
         """
-        foreign = sending.before.intent
-        keep = foreign if foreign is not None and foreign.holder != session.holder else None
+        keep = sending.before.intent
+        if keep is not None and keep.holder == session.holder and not self._still_spending(session):
+            keep = None
         try:
             return await self.store.mark(session.spec, sending.stored, intent=keep, notes=notes)
         except KubeError as error:
             logger.info("intent of %s/%s not taken back: %s", *session.spec.key, describe(error))
             return sending.stored
+
+    def _still_spending(self, session: Session) -> bool:
+        return session.spent is not None and self.clock.monotonic() < session.spent.running_until
 
     # -- what it brought -----------------------------------------------------------------------------------
 
@@ -300,7 +297,7 @@ class Exchanger:
                 await self.inspect(session.spec, answer.access_token)
             except _NOT_THIS_COMPANY as error:
                 assert answer.refresh_token is not None  # `exchange` promises it
-                await self.revoke(
+                await self.revoker.revoke(
                     session.spec, answer.refresh_token, who=session.holder, why="of another company"
                 )
                 message = (
@@ -310,7 +307,7 @@ class Exchanger:
                 raise await self._failed(
                     session, sending, message, error, ConnectionReason.REALM_MISMATCH
                 ) from None
-            except quickbooks.QuickBooksError as error:
+            except Exception as error:  # an answer in memory outlives even our own mistakes
                 logger.info("company of %s/%s not read yet: %s", *session.spec.key, type(error).__name__)
                 if attempt < _CHECKS:
                     await self.clock.sleep(self._backoff.delay(attempt, self.rng))
@@ -321,26 +318,14 @@ class Exchanger:
         self, session: Session, sending: _Sending, answer: TokenAnswer, found: Authorization
     ) -> Stored:
         fresh = self._granted(session, sending, answer, found)
-        place_ = SpoolPlace.of(session.spec)
-        spooled = (
-            SpooledAnswer(place_, sending.intent, self.store.seal(place_, fresh))
-            if self.spool.usable
-            else None
-        )
-        if spooled is not None:
-            self.spool.keep(spooled)
-
-        def change(stored: Stored) -> Draft | None:
-            return changes.deposit(stored, fresh, mine=sending.intent, floor=session.floor, gone=session.gone)
-
-        stored = await self.depositor.settle(session, sending.stored, change)
-        if spooled is not None:
-            self.spool.discard(spooled)
+        stored = await self.depositor.keep(session, sending.stored, fresh, mine=sending.intent)
         if stored.secret is None:
-            await self.revoke(session.spec, fresh.refresh_token, who=session.holder, why="connection deleted")
+            await self.revoker.revoke(
+                session.spec, fresh.refresh_token, who=session.holder, why="connection deleted"
+            )
             raise pauses.not_leading()
         self._publish(session, sending, stored, answer)
-        await self._discard(found.secret)
+        await self._discard(session, found.secret)
         return stored
 
     def _granted(
@@ -415,6 +400,11 @@ class _Failed(Exception):
         super().__init__(message)
         self.reason, self.message, self.stored = reason, message, stored
         self.untouched, self.intuit_tid, self.took = untouched, intuit_tid, took
+
+
+def _is_unsent(session: Session, stored: Stored, code: SecretStr) -> bool:
+    """True if it was this process that noted the code as sent, and then did not send it."""
+    return stored.intent is not None and session.unsent == Announced(code, stored.intent.nonce)
 
 
 def _is_stored(grant: Grant, secret: Secret) -> bool:

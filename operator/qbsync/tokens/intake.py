@@ -136,7 +136,9 @@ class Intake:
         if stored.grant is None:
             return True
         dead = stored.rejection is not None and (
-            stored.rejection.final or stored.grant.refreshed_at is None or not session.usable
+            stored.rejection.final(session.spec.provider.probing)
+            or stored.grant.refreshed_at is None
+            or not session.usable
         )
         return dead or ask.trigger is Trigger.REQUESTED
 

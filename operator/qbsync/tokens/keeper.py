@@ -17,6 +17,7 @@ from qbsync.kube.secrets import SecretsApi
 from qbsync.quickbooks.client import AccessToken
 from qbsync.quickbooks.oauth import OAuthClient
 from qbsync.tokens import audit
+from qbsync.tokens.conditions import Conditions
 from qbsync.tokens.deposit import Depositor
 from qbsync.tokens.errors import TokenUnavailable
 from qbsync.tokens.exchange import Exchanger, Inspect, trusting
@@ -26,6 +27,7 @@ from qbsync.tokens.intake import Intake
 from qbsync.tokens.keyring import Keyring
 from qbsync.tokens.refresh import Abandoned, Refresher
 from qbsync.tokens.report import report, verdict
+from qbsync.tokens.revocation import Revoker
 from qbsync.tokens.session import FROM_STORED, Ask, Session
 from qbsync.tokens.spec import Fence, GrantSpec, KeeperSettings, OnChange, Trigger
 from qbsync.tokens.spool import Recovery, Spool
@@ -72,19 +74,21 @@ class Keeper:
         self._spool = spool or Spool(None)
         self._store = store = TokenStore(secrets=secrets, keyring=keyring, clock=clock)
         self._recovery = Recovery(spool=self._spool, store=store, clock=clock, rng=rng)
-        depositor = Depositor(store=store, clock=clock, rng=rng, on_stall=self._stalled)
+        depositor = Depositor(store=store, spool=self._spool, clock=clock, rng=rng, on_stall=self._stalled)
+        circuits = circuits or Circuits(clock=clock, rng=rng)
+        conditions = Conditions(secrets, circuits, clock, self._settings)
+        self._revoker = revoker = Revoker(secrets, oauth, clock, rng, self._settings)
         self._exchanger = Exchanger(
-            store, depositor, self._spool, secrets, oauth, clock, rng, fence, self._settings, inspect
+            store, depositor, secrets, oauth, conditions, revoker, clock, rng, fence, self._settings, inspect
         )
         self._refresher = Refresher(
             store=store,
             exchanger=self._exchanger,
             intake=Intake(store, self._recovery, secrets, clock, rng, fence, self._settings),
             depositor=depositor,
-            spool=self._spool,
-            secrets=secrets,
+            conditions=conditions,
             oauth=oauth,
-            circuits=circuits or Circuits(clock=clock, rng=rng),
+            circuits=circuits,
             clock=clock,
             rng=rng,
             fence=fence,
@@ -144,7 +148,7 @@ class Keeper:
             raise stored.unopened
         grant = stored.grant or session.grant
         if grant is not None:
-            await self._exchanger.end(
+            await self._revoker.end(
                 connection, grant.refresh_token, who=session.holder, why="connection deleted"
             )
         if stored.secret is not None:
@@ -232,10 +236,12 @@ class Keeper:
         if ask is session.request and not session.request_tried:
             return True
         if session.waiting:
-            return session.scrub_due
+            return session.chore_due
+        # A pause that is over must be looked at, or it would be over, and call for a look, for ever.
         return (
             ask is session.request
-            or session.scrub_due
+            or session.chore_due
+            or session.trouble is not None
             or not session.satisfied(ask, fresh=self._settings.fresh)
         )
 
@@ -254,9 +260,7 @@ class Keeper:
 
     def _revoke_abandoned(self, spec: GrantSpec, grant: Grant) -> None:
         """Connection and Secret were deleted while the answer was under way: nobody keeps it."""
-        work = self._exchanger.revoke(
-            spec, grant.refresh_token, who=self._process_id, why="connection deleted"
-        )
+        work = self._revoker.revoke(spec, grant.refresh_token, who=self._process_id, why="connection deleted")
         task = asyncio.create_task(_quietly(work))
         self._flights.add(task)
         task.add_done_callback(self._flights.discard)

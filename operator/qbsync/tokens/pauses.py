@@ -139,9 +139,11 @@ def client_refused(spec: GrantSpec, *, settings: KeeperSettings) -> Paused:
     )
 
 
-def grant_refused(grant: Grant, rejection: Rejection, *, now: datetime, settings: KeeperSettings) -> Paused:
+def grant_refused(
+    spec: GrantSpec, grant: Grant, rejection: Rejection, *, now: datetime, settings: KeeperSettings
+) -> Paused:
     """`invalid_grant` for the current token: looked at often for new tokens, tried again on schedule."""
-    due = schedule.next_probe(rejection, grant.refresh_ends_at)
+    due = schedule.next_probe(rejection, grant.refresh_ends_at, probing=spec.provider.probing)
     again = f"tried again at {due:%Y-%m-%d %H:%M} UTC" if due is not None else "it has expired"
     if grant.refreshed_at is None:
         reason = ConnectionReason.IMPORT_REJECTED
@@ -149,7 +151,7 @@ def grant_refused(grant: Grant, rejection: Rejection, *, now: datetime, settings
             "the provider refused the imported refresh token at first use (invalid_grant): another program "
             f"still uses this grant, or the token was replaced since. Stop that program, then {CONNECT}; {again}"
         )
-    elif rejection.final:
+    elif rejection.final(spec.provider.probing):
         reason = ConnectionReason.REAUTHORIZATION_REQUIRED
         message = f"the provider refuses the refresh token (invalid_grant, {rejection.count} times): {CONNECT}; {again}"
     else:

@@ -18,20 +18,19 @@ from qbsync.engine.breaker import Breaker, CircuitOpen, Circuits, Endpoint
 from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Company
 from qbsync.kube.errors import Conflict, KubeError, NotFound
-from qbsync.kube.secrets import SecretsApi
 from qbsync.quickbooks import errors as quickbooks
 from qbsync.quickbooks.oauth import ClientCredentials, OAuthClient, TokenAnswer
 from qbsync.tokens import audit, changes, claim, credentials, pauses, schedule
 from qbsync.tokens.claim import Intent, Spent
+from qbsync.tokens.conditions import Conditions
 from qbsync.tokens.deposit import Depositor, describe, place
 from qbsync.tokens.exchange import Exchanger
 from qbsync.tokens.grant import Grant
 from qbsync.tokens.health import GrantEvent, RefreshOutcome, RefreshRecord
-from qbsync.tokens.intake import Intake, foreign_lock
+from qbsync.tokens.intake import Intake
 from qbsync.tokens.schedule import Rejection
 from qbsync.tokens.session import Ask, Paused, RefusedClient, Session
 from qbsync.tokens.spec import Fence, GrantSpec, KeeperSettings, Trigger
-from qbsync.tokens.spool import Spool, SpooledAnswer, SpoolPlace
 from qbsync.tokens.spread import Spread
 from qbsync.tokens.store import Draft, Stored, TokenStore
 
@@ -79,9 +78,8 @@ class Refresher:
         store: TokenStore,
         intake: Intake,
         exchanger: Exchanger,
+        conditions: Conditions,
         depositor: Depositor,
-        spool: Spool,
-        secrets: SecretsApi,
         oauth: OAuthClient,
         circuits: Circuits,
         clock: Clock,
@@ -93,9 +91,8 @@ class Refresher:
         self._store = store
         self._intake = intake
         self._exchanger = exchanger
+        self._conditions = conditions
         self._depositor = depositor
-        self._spool = spool
-        self._secrets = secrets
         self._oauth = oauth
         self._circuits = circuits
         self._clock = clock
@@ -138,63 +135,21 @@ class Refresher:
 
     async def _prepare(self, session: Session, ask: Ask) -> tuple[Claimed | None, ClientCredentials | None]:
         """Steps 2 and 3, up to the open claim; (None, None) if the tokens are what was asked for."""
+        asked = ask.trigger is Trigger.REQUESTED and session.request is not None
+        looking = self._exchanger.expects(session, asked=asked)
         stored = await self._intake.load(session)
         ask = ask.anchored(session.sequence)
         if session.request is not None:
             session.request = session.request.anchored(session.sequence)
-        asked = ask.trigger is Trigger.REQUESTED and session.request is not None
-        stored = await self._exchanger.settle(session, stored, asked=asked)
+        stored = await self._exchanger.settle(session, stored, asked=looking)
         stored = await self._intake.obtain(session, stored, ask)
         session.setbacks = 0
         if stored.grant is None or session.satisfied(ask, fresh=self._settings.fresh):
             session.resume()
             return None, None
-        client = await self._credentials(session)
-        self._check(session, stored, stored.grant, client, ask)
+        client = await self._conditions.credentials(session)
+        self._conditions.check(session, stored, stored.grant, client, ask)
         return await self._claim(session, stored, stored.grant), client
-
-    async def _credentials(self, session: Session) -> ClientCredentials:
-        spec = session.spec
-        try:
-            return await credentials.read_credentials(
-                self._secrets, namespace=spec.namespace, name=spec.client_secret_name
-            )
-        except credentials.CredentialsMissing as error:
-            raise pauses.secret_missing(str(error), settings=self._settings) from None
-
-    def _check(
-        self, session: Session, stored: Stored, grant: Grant, client: ClientCredentials, ask: Ask
-    ) -> None:
-        """Everything that forbids spending the token now; raises `Paused`."""
-        if lock := foreign_lock(session, stored, clock=self._clock, settings=self._settings):
-            raise lock
-        self._check_spent(session, grant)
-        if (wait := self._circuit(session).retry_in()) is not None:
-            raise pauses.circuit_open(wait)
-        identity = grant.memory.fingerprint(credentials.identity(client))
-        asked = ask.trigger is Trigger.REQUESTED and session.request is not None
-        self._check_client(session, identity, asked=asked)
-        if session.rejection is not None and not asked and session.rejection.client == identity:
-            self._check_probe(grant, session.rejection)
-
-    def _check_spent(self, session: Session, grant: Grant) -> None:
-        now = self._clock.monotonic()
-        if now < session.rollback_until:
-            raise pauses.rolled_back(timedelta(seconds=session.rollback_until - now))
-        if session.spent is not None and _is_of(session.spent, grant) and now < session.spent.until:
-            raise pauses.perhaps_spent(timedelta(seconds=session.spent.until - now))
-
-    def _check_client(self, session: Session, identity: str, *, asked: bool) -> None:
-        refused = session.refused_client
-        if refused is None or asked or refused.identity != identity:
-            return
-        if self._clock.monotonic() < refused.until:
-            raise pauses.client_refused(session.spec, settings=self._settings)
-
-    def _check_probe(self, grant: Grant, rejection: Rejection) -> None:
-        due = schedule.next_probe(rejection, grant.refresh_ends_at)
-        if due is None or self._clock.now() < due:
-            raise pauses.grant_refused(grant, rejection, now=self._clock.now(), settings=self._settings)
 
     async def _claim(self, session: Session, stored: Stored, grant: Grant) -> Claimed:
         """Step 3. Lets `Conflict` and `NotFound` through: then everything is read anew."""
@@ -237,7 +192,7 @@ class Refresher:
             sent=sent,
             sent_at=self._clock.now(),
             access_left=grant.access_left(self._clock.now()) if session.usable else timedelta(),
-            earlier=session.spent if _is_of(session.spent, grant) else None,
+            earlier=session.spent if session.spent is not None and session.spent.is_of(grant) else None,
         )
         session.spent = Spent(claim.token_hash(grant), until=float("inf"), running_until=float("inf"))
         try:
@@ -284,7 +239,7 @@ class Refresher:
         """Step 5: store the answer, whatever happens; then publish it."""
         answered = self._clock.monotonic()
         fresh = self._granted(session, call, answer)
-        stored = await self._deposit(session, call, fresh)
+        stored = await self._depositor.keep(session, call.claimed.stored, fresh, mine=call.claimed.intent)
         session.spent = None
         took = timedelta(seconds=self._clock.monotonic() - answered)
         if stored.secret is None:
@@ -306,26 +261,8 @@ class Refresher:
             rotated_at=call.sent_at,
             claim=call.claimed.intent.claim,
         )
-        session.take(await self._deposit(session, call, fresh))
-
-    async def _deposit(self, session: Session, call: Call, fresh: Grant) -> Stored:
-        """Into the spool at once, into the Secret for as long as that takes, and out of the spool."""
-        mine = call.claimed.intent
-        spooled = self._keep_aside(session.spec, fresh, mine) if self._spool.usable else None
-
-        def change(stored: Stored) -> Draft | None:
-            return changes.deposit(stored, fresh, mine=mine, floor=session.floor, gone=session.gone)
-
-        stored = await self._depositor.settle(session, call.claimed.stored, change)
-        if spooled is not None:
-            self._spool.discard(spooled)
-        return stored
-
-    def _keep_aside(self, spec: GrantSpec, fresh: Grant, mine: Intent) -> SpooledAnswer:
-        place = SpoolPlace.of(spec)
-        spooled = SpooledAnswer(place, mine, self._store.seal(place, fresh))
-        self._spool.keep(spooled)
-        return spooled
+        kept = await self._depositor.keep(session, call.claimed.stored, fresh, mine=call.claimed.intent)
+        session.take(kept)
 
     def _granted(self, session: Session, call: Call, answer: TokenAnswer) -> Grant:
         """The grant after this answer; expiries count from the moment of sending."""
@@ -431,8 +368,10 @@ class Refresher:
         if stored.grant is None or stored.grant.sequence != before.sequence:
             self._moved(session, before)
             return
-        pause = pauses.grant_refused(stored.grant, rejection, now=self._clock.now(), settings=self._settings)
-        if rejection.final:
+        pause = pauses.grant_refused(
+            session.spec, stored.grant, rejection, now=self._clock.now(), settings=self._settings
+        )
+        if rejection.final(session.spec.provider.probing):
             session.say(
                 GrantEvent("ReauthorizationRequired", pause.message, warning=True),
                 again_after=timedelta(days=1),
@@ -492,10 +431,6 @@ class Refresher:
             stored_in=stored_in,
             detail=error,
         )
-
-
-def _is_of(spent: Spent | None, grant: Grant) -> bool:
-    return spent is not None and spent.token_hash == claim.token_hash(grant)
 
 
 def _blames_provider(error: quickbooks.TokenError) -> bool | None:

@@ -77,7 +77,7 @@ def _authorized(session: Session) -> Authorized:
         missing = reason is ConnectionReason.REAUTHORIZATION_REQUIRED
         return Authorized(False if missing else None, reason, trouble.message if trouble is not None else "")
     if rejection is not None:
-        unproven, final = grant.refreshed_at is None, rejection.final
+        unproven, final = grant.refreshed_at is None, rejection.final(session.spec.provider.probing)
         if unproven:
             return Authorized(False, ConnectionReason.IMPORT_REJECTED, trouble.message if trouble else "")
         message = trouble.message if trouble is not None else ""
@@ -99,8 +99,8 @@ def _next_due(session: Session, *, now: datetime, monotonic: float, settings: Ke
         waits.append(now + _until(session.trouble.until, monotonic))
     else:
         waits.append(session.next_refresh() or now + _IDLE)
-    if session.scrub_at is not None and session.scrub_at != float("inf"):
-        waits.append(now + _until(session.scrub_at, monotonic))
+    chores = (at for at in (session.scrub_at, session.code_at) if at is not None and at != float("inf"))
+    waits.extend(now + _until(at, monotonic) for at in chores)
     return max(min(waits), now)
 
 
@@ -108,7 +108,8 @@ def _next_refresh(session: Session, *, now: datetime, monotonic: float) -> datet
     """When the token endpoint is called next, as far as that is known."""
     trouble, grant = session.trouble, session.grant
     if grant is not None and session.rejection is not None:
-        return schedule.next_probe(session.rejection, grant.refresh_ends_at)
+        probing = session.spec.provider.probing
+        return schedule.next_probe(session.rejection, grant.refresh_ends_at, probing=probing)
     if trouble is not None and trouble.token_call:
         return now + _until(trouble.until, monotonic)
     return session.next_refresh()

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from qbsync.engine.backoff import Backoff
+from qbsync.quickbooks.oauth import Probing
 from qbsync.tokens.grant import Grant
 
 BACKOFF: Final = Backoff(base=timedelta(seconds=1), cap=timedelta(minutes=5))
@@ -15,14 +16,11 @@ STORE_BACKOFF: Final = Backoff(base=timedelta(seconds=1), cap=timedelta(seconds=
 CREDENTIALS_RETRY: Final = timedelta(hours=1)
 """Rejected credentials that did not change are tried again after this."""
 EXPIRY_WARNINGS: Final = (timedelta(days=1), timedelta(days=7), timedelta(days=30))
-"""Before the end of a refresh token; each is told once. QuickBooks itself warns at 30 and at 7 days."""
+"""Before the end of a refresh token; each is told once."""
 
 JITTER: Final = 0.1
 FALLBACK_MARGIN: Final = 2 / 3
-_FIRST_PROBE: Final = timedelta(minutes=10)
-_HOURLY_PROBES: Final = 6
 _LEAST_PAUSE: Final = timedelta(seconds=60)
-_PERSON_AFTER: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +36,9 @@ class Rejection:
     client: str
     """Keyed hash of the client credentials it was refused with."""
 
-    @property
-    def final(self) -> bool:
+    def final(self, probing: Probing) -> bool:
         """True once a person has to reconnect; before that it may be one of the false ones of an outage."""
-        return self.count >= _PERSON_AFTER
+        return self.count >= probing.person_after
 
 
 def margin(lifetime: timedelta, refresh_before: timedelta) -> timedelta:
@@ -75,21 +72,16 @@ def retry_delay(failures: int, *, access_left: timedelta, rng: random.Random) ->
 def unknown_hold(*, server_timeout: timedelta, access_left: timedelta) -> timedelta:
     """After an answer that never came: how long, from sending, the same token is not sent again.
 
-    The whole of QuickBooks' server timeout while the access token lives; a quarter of it once that is dead.
+    The whole of the provider's server timeout while the access token lives; a quarter of it once that is dead.
     """
     return min(server_timeout, max(server_timeout / 4, access_left))
 
 
-def probe_delay(count: int) -> timedelta:
-    """After `count` ≥ 1 `invalid_grant`s in a row: 10 min, then hourly six times, then daily."""
-    if count < _PERSON_AFTER:
-        return _FIRST_PROBE
-    return timedelta(hours=1) if count < _PERSON_AFTER + _HOURLY_PROBES else timedelta(days=1)
-
-
-def next_probe(rejection: Rejection, refresh_ends_at: datetime | None) -> datetime | None:
+def next_probe(
+    rejection: Rejection, refresh_ends_at: datetime | None, *, probing: Probing
+) -> datetime | None:
     """When the refused token is tried again by itself; None once it has expired by the provider's own word."""
-    due = rejection.at + probe_delay(rejection.count)
+    due = rejection.at + probing.delay(rejection.count)
     return None if refresh_ends_at is not None and due >= refresh_ends_at else due
 
 

@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from pydantic import SecretStr
+
 from qbsync.api.reasons import ConnectionReason
 from qbsync.engine.clock import Clock
 from qbsync.quickbooks.client import AccessToken
@@ -82,6 +84,14 @@ class RefusedClient:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """An authorization code that the token Secret calls sent, with the intent that came with it."""
+
+    code: SecretStr
+    nonce: str
+
+
 class Session:
     """One grant in one process. Lives in one event loop; its parts change only between awaits."""
 
@@ -117,8 +127,12 @@ class Session:
         self.rollback_until = _NEVER
         self.floor = 0
         """The next stored sequence is above this."""
+        self.unsent: Announced | None = None
+        """What was announced last, while it certainly was not sent."""
         self.scrub_at: float | None = None
         """When emptying the import Secret is tried (again)."""
+        self.code_at: float | None = None
+        """When the Secret with an authorization code is looked for again: to be exchanged, or deleted after use."""
 
         self.flight: asyncio.Task[None] | None = None
         self.flight_ask: Ask | None = None
@@ -214,8 +228,16 @@ class Session:
             return False
         if ask.base is not None:
             return self.grant.sequence > ask.base
+        if ask.trigger is Trigger.BEFORE_CALL:
+            return True
         due = self.next_refresh()
-        return ask.trigger is Trigger.BEFORE_CALL or (due is not None and self._clock.now() < due)
+        return not self._in_doubt and due is not None and self._clock.now() < due
+
+    @property
+    def _in_doubt(self) -> bool:
+        """The grant or the app was refused, or the app's Secret is missing: a living token settles none of that."""
+        missing = self.trouble is not None and self.trouble.reason is ConnectionReason.SECRET_NOT_FOUND
+        return self.rejection is not None or self.refused_client is not None or missing
 
     def pause(self, pause: Paused) -> None:
         """Remember why nothing more was done."""
@@ -223,6 +245,9 @@ class Session:
         self.trouble = Trouble(
             pause.reason, pause.message, until=until, final=pause.final, token_call=pause.token_call
         )
+        if self.scrub_due:
+            # It did not come to that: a chore that stays due would call for a look again and again.
+            self.scrub_at = until
 
     def resume(self) -> None:
         """Everything is as it should be."""
@@ -238,6 +263,16 @@ class Session:
     def scrub_due(self) -> bool:
         """Emptying the import Secret failed, and is to be tried again now."""
         return self.scrub_at is not None and self._clock.monotonic() >= self.scrub_at
+
+    @property
+    def code_due(self) -> bool:
+        """An authorization code was not dealt with, and is to be looked for now."""
+        return self.code_at is not None and self._clock.monotonic() >= self.code_at - _ROUNDING
+
+    @property
+    def chore_due(self) -> bool:
+        """Something beside the refreshes was left undone, and is to be tried again now."""
+        return self.scrub_due or self.code_due
 
     @property
     def waiting(self) -> bool:

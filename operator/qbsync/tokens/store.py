@@ -5,8 +5,8 @@ open intent and for a refused grant. Anything else of that name is somebody else
 """
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -89,16 +89,8 @@ class TokenStore:
         the stored one is not encrypted anew.
         """
         sealed = self._sealed(spec, stored, draft.grant)
-        try:
+        with self._noting():
             written = await self._put(spec, stored, draft, sealed)
-        except (Conflict, NotFound):
-            self._unwritable_since = None
-            raise
-        except KubeError:
-            if self._unwritable_since is None:
-                self._unwritable_since = self._clock.monotonic()
-            raise
-        self._unwritable_since = None
         return Stored(
             secret=written,
             grant=draft.grant,
@@ -118,10 +110,12 @@ class TokenStore:
         changed = {claim.INTENT: intent.dump() if intent is not None else "", **notes}
         if stored.secret is None:
             secret = _empty(spec, {key: value for key, value in changed.items() if value})
-            return replace(stored, secret=await self._secrets.create(secret), intent=intent)
+            with self._noting():
+                return replace(stored, secret=await self._secrets.create(secret), intent=intent)
         annotations = {**stored.secret.annotations, **changed}
         kept = {key: value for key, value in annotations.items() if value}
-        written = await self._secrets.replace(replace(stored.secret, annotations=kept))
+        with self._noting():
+            written = await self._secrets.replace(replace(stored.secret, annotations=kept))
         return replace(stored, secret=written, intent=intent)
 
     async def remove(self, secret: Secret) -> None:
@@ -136,6 +130,20 @@ class TokenStore:
     def open(self, spec: Place, text: str) -> Grant:
         """The grant in an envelope of that place; raises `EnvelopeError`."""
         return envelope.open(text, binding=spec.binding, keyring=self._keyring)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """A write: remembers since when none got through. One that was refused did get through."""
+        try:
+            yield
+        except (Conflict, NotFound):
+            self._unwritable_since = None
+            raise
+        except KubeError:
+            if self._unwritable_since is None:
+                self._unwritable_since = self._clock.monotonic()
+            raise
+        self._unwritable_since = None
 
     async def _put(self, spec: Place, stored: Stored, draft: Draft, sealed: str) -> Secret:
         if stored.secret is None:

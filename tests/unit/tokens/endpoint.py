@@ -1,4 +1,4 @@
-"""A token endpoint in memory: QuickBooks' rules for refresh tokens, and a script of what goes wrong.
+"""A token endpoint in memory: QuickBooks' rules for refresh tokens and codes, and a script of what goes wrong.
 
 It is a `quickbooks.transport.Transport`, so that the real OAuth client stands between it and the keeper.
 It remembers every send with the time during which it was, or may have been, at work on it.
@@ -90,6 +90,15 @@ class TokenEndpoint:
     superseded: dict[str, float] = field(default_factory=dict)
     rotated_at: float = 0.0
     refusals: int = 0
+    codes: dict[str, bool] = field(default_factory=dict)
+    """Authorization codes that were not used yet; True: of this company, False: of another one."""
+    consent_grace: float = float("-inf")
+    """Seconds for which the value before a new consent still works."""
+    exchanges: list[Send] = field(default_factory=list)
+    """The codes that were sent, like `sends`."""
+    elsewhere: set[str] = field(default_factory=set)
+    """Living tokens of the other company."""
+    on_exchange: Callable[[Send], None] | None = None
     on_send: Callable[[Send], None] | None = None
     _working: set[asyncio.Task[HttpResponse]] = field(default_factory=set)
 
@@ -100,15 +109,31 @@ class TokenEndpoint:
         self.issued.append(self.current)
         return self.current
 
+    def consent(self, *, ours: bool = True) -> str:
+        """A person chose this company, or another one; returns the code."""
+        code = f"CODE-{len(self.codes)}-{len(self.issued)}-{len(self.exchanges)}"
+        self.codes[code] = ours
+        return code
+
     async def send(self, request: HttpRequest, *, timeout: timedelta) -> HttpResponse:
+        if request.url.endswith("/revoke"):
+            self._revoke(json.loads(request.body)["token"])
+            return _response(200, "")
         effect = self.script.popleft() if self.script else OK
         if effect.kind == "not-sent":
             raise NotSent("not sent: no connection")
-        token = parse_qs(request.body.decode())["refresh_token"][0]
-        record = Send(token, self.clock.monotonic(), timeout=timeout, superseded=token != self.current)
-        self.sends.append(record)
-        if self.on_send is not None:
-            self.on_send(record)
+        form = parse_qs(request.body.decode())
+        if "code" in form:
+            record = Send(form["code"][0], self.clock.monotonic(), timeout=timeout)
+            self.exchanges.append(record)
+            if self.on_exchange is not None:
+                self.on_exchange(record)
+        else:
+            token = form["refresh_token"][0]
+            record = Send(token, self.clock.monotonic(), timeout=timeout, superseded=token != self.current)
+            self.sends.append(record)
+            if self.on_send is not None:
+                self.on_send(record)
         # The provider works on, whatever becomes of the caller.
         work = asyncio.create_task(self._work(request, effect, record))
         self._working.add(work)
@@ -131,7 +156,8 @@ class TokenEndpoint:
             record.until = self.clock.monotonic()
             return _response(401, '{"error":"invalid_client"}')
         await self._rest(record, effect.commit_after)
-        body = self._exchange(record.token) if effect.commit else None
+        act = self._consented if record in self.exchanges else self._exchange
+        body = act(record.token) if effect.commit else None
         record.until = self.clock.monotonic()
         await self._rest(record, effect.answer_after)
         if effect.kind == "status":
@@ -154,19 +180,41 @@ class TokenEndpoint:
         if not self._accepts(token):
             self.refusals += 1
             return None
-        number = len(self.issued)
-        access = f"AT-{number}-{'x' * 40}"
         now = self.clock.monotonic()
         if self.rotate and now - self.rotated_at >= self.rotate_after:
             self.rotated_at = now
             self.superseded[self.current] = self.clock.monotonic() + self.grace
-            self.current = f"RT-{number}-rotated"
-        self.issued += [access, self.current]
+            self.current = f"RT-{len(self.issued)}-rotated"
+        return self._granted(self.current)
+
+    def _consented(self, code: str) -> dict[str, object] | None:
+        """A code becomes a grant, once; a second use ends what came of the first."""
+        ours = self.codes.pop(code, None)
+        if ours is None:
+            self.alive = False
+            return None
+        fresh = f"RT-{len(self.issued)}-{'consented' if ours else 'elsewhere'}"
+        if not ours:
+            self.elsewhere.add(fresh)
+            return self._granted(fresh)
+        now = self.clock.monotonic()
+        self.superseded[self.current] = now + self.consent_grace
+        self.current, self.alive, self.rotated_at = fresh, True, now
+        return self._granted(fresh)
+
+    def _revoke(self, token: str) -> None:
+        self.elsewhere.discard(token)
+        if token == self.current:
+            self.alive = False
+
+    def _granted(self, refresh_token: str) -> dict[str, object]:
+        access = f"AT-{len(self.issued)}-{'y' if refresh_token in self.elsewhere else 'x'}{'x' * 39}"
+        self.issued += [access, refresh_token]
         answer: dict[str, object] = {
             "token_type": "bearer",
             "access_token": access,
             "expires_in": self.lifetime,
-            "refresh_token": self.current,
+            "refresh_token": refresh_token,
             "x_refresh_token_expires_in": 8726400,
             "x_refresh_token_hard_expires_in": 156032154,
             **self.extra,

@@ -12,18 +12,21 @@ import random
 import shutil
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+
+from pydantic import SecretStr
 
 from fakes.clock import FakeClock, settle
 from fakes.secrets import FakeSecrets
 from qbsync.kube.errors import Unavailable
 from qbsync.quickbooks.client import AccessToken
+from qbsync.quickbooks.errors import ServerFailure, WrongRealm
 from qbsync.quickbooks.oauth import OAuthClient
 from qbsync.quickbooks.transport import HttpRequest, HttpResponse
-from qbsync.tokens import envelope, schedule
+from qbsync.tokens import envelope
 from qbsync.tokens.errors import TokenUnavailable
 from qbsync.tokens.health import GrantHealth, RefreshOutcome
 from qbsync.tokens.keeper import Keeper
@@ -31,11 +34,12 @@ from qbsync.tokens.keyring import Keyring
 from qbsync.tokens.spec import GrantSpec
 from qbsync.tokens.spool import Recovery, Spool, parse
 from qbsync.tokens.store import REJECTED, TokenStore
-from unit.tokens.endpoint import CLIENT, OK, Effect, Send
+from unit.tokens.endpoint import CLIENT, LOST_UNSPENT, OK, Effect, Send
 from unit.tokens.world import KEYS, Lease, World, requested
 
 OTHER_KEYS = {"ENCRYPTION_MASTER_KEY": "base64:" + "B" * 43 + "="}
 
+REFUSED = Effect(kind="status", status=400, body='{"error":"invalid_grant"}', commit=False)
 SERVER_TIMEOUT = 120.0
 QUARTER = SERVER_TIMEOUT / 4
 
@@ -128,7 +132,16 @@ class ProcessTransport:
 class Model:
     """Runs steps, checks the rules."""
 
-    def __init__(self, *, seed: int, rotation: "Rotation", skews: tuple[int, int], volumes: Path) -> None:
+    def __init__(
+        self,
+        *,
+        seed: int,
+        rotation: "Rotation",
+        skews: tuple[int, int],
+        volumes: Path,
+        connected: bool = True,
+    ) -> None:
+        """`connected`: the first tokens are imported; else somebody has yet to consent."""
         self.rng = random.Random(seed)
         self.world = World(seed=seed)
         self.world.endpoint.rotate, self.world.endpoint.grace = rotation.rotates, rotation.grace
@@ -137,8 +150,15 @@ class Model:
         """The primary one first; every process has both, and learns the order when it starts."""
         self.world.keyring = Keyring(self.keys)
         self.world.endpoint.on_send = self._sent
+        self.world.endpoint.on_exchange = self._exchanged
+        self.world.endpoint.consent_grace = self.rng.choice([float("-inf"), float("inf")])
+        self.connected = connected
         self.world.secrets.before = self.world.secrets.after = self._dawdle
-        self.world.set_import()
+        if connected:
+            self.world.set_import()
+        else:
+            self.world.spec = replace(self.world.spec, import_ref=None)
+            self.world.endpoint.alive = False
         self.processes = [
             Process(n, timedelta(minutes=skew), volumes / str(n)) for n, skew in enumerate(skews)
         ]
@@ -147,7 +167,11 @@ class Model:
         self.sender = self.processes[0]
         self.lost: set[str] = set()
         """Refresh tokens whose only holder crashed before it could store them, or that never arrived."""
-        self.reached: set[str] = {self.world.endpoint.current}
+        self.reached: set[str] = {self.world.endpoint.current} if connected else set()
+        self.codes: set[str] = set()
+        """Every code that a person brought."""
+        self.elsewhere: set[str] = set()
+        """Tokens of another company that reached a process."""
         self.broken: list[str] = []
         """Rules that did not hold."""
         self.heard = Heard()
@@ -158,11 +182,14 @@ class Model:
         self.recovered = 0
         """How often a process found something in its spool when it started."""
         self.sends: list[Send] = []
+        self.exchanges: list[Send] = []
         for process in self.processes:
             self._boot(process)
 
     async def begin(self) -> None:
-        """Both processes know the first tokens, and these are due."""
+        """Both processes know the first tokens, and these are due; or there are none."""
+        if not self.connected:
+            return
         self.dawdling = False
         for process in self.processes:
             await self._ensure(process, self.world.spec, {})
@@ -183,6 +210,7 @@ class Model:
             spool=process.volume,
             keyring=keyring,
             oauth=OAuthClient(transport=ProcessTransport(self, process)),
+            inspect=self._inspect,
         )
         process.asked = None
         store = TokenStore(secrets=secrets, keyring=keyring, clock=clock)
@@ -201,6 +229,51 @@ class Model:
         process.asked = str(self.requests)
         spec, how = requested(self.world.spec, str(self.requests))
         self._spawn(process, self._ensure(process, spec, how))
+
+    async def consent(self, process: Process, effect: Effect, rounds: int, whose: str) -> None:
+        """A person connects the company, or chose another one; the code meets that answer.
+
+        `whose`: ours; other: the callback says so; hidden: only the company itself tells.
+        """
+        self.world.endpoint.script.clear()
+        self.world.endpoint.script.append(effect)
+        code = self.world.endpoint.consent(ours=whose == "ours")
+        self.codes.add(code)
+        self.world.hand_over(code, realm="1" if whose == "other" else None)
+        await self.request(process)
+        await self.tick(rounds)
+
+    async def connect(self, process: Process, whose: str, seconds: float) -> None:
+        """A consent that is given the time it takes."""
+        await self.consent(process, OK, 40, whose)
+        await self.wait(seconds)
+
+    async def die_connecting(self, process: Process, effect: Effect, rounds: int) -> None:
+        """It dies in the middle of an exchange, between whichever two steps of the loop."""
+        await self.consent(process, effect, rounds, "ours")
+        await self.crash(process)
+
+    async def both_connect(self, process: Process, effect: Effect, seconds: float) -> None:
+        """Two processes find the same code, while a refresh may be under way."""
+        other = self.processes[1 - process.number]
+        await self.consent(process, effect, self.rng.randint(0, 60), "ours")
+        for _ in range(3):
+            await self.request(other)
+            await self.wait(seconds)
+
+    async def refresh_and_connect(self, process: Process, effect: Effect, how: str, seconds: float) -> None:
+        """A refresh is under way, or got no answer, when a person connects; the other process wants one, too."""
+        other = self.processes[1 - process.number]
+        await self.spend(process, effect)
+        await self.wait(seconds)
+        connecting = self.rng.choice(self.processes)
+        if how:
+            connecting.on_send.append(how)
+        await self.consent(connecting, self.rng.choice([LOST_UNSPENT, REFUSED, OK]), 60, "ours")
+        connecting.cut = False
+        for _ in range(3):
+            await self.request(self.rng.choice([process, other]))
+            await self.wait(31.0)
 
     async def call(self, process: Process) -> None:
         """An API call takes a token."""
@@ -221,6 +294,7 @@ class Model:
         self._note_stored()
         kept = self._spooled(process)
         self.lost |= process.unstored - kept
+        self.elsewhere.clear()
         process.unstored &= kept
         process.tasks.clear()
         self._boot(process)
@@ -344,9 +418,13 @@ class Model:
     def answered(self, process: Process, response: HttpResponse) -> None:
         """An answer reached a living process."""
         if response.status == 200 and b"refresh_token" in response.body:
-            self.reached.add(self.world.endpoint.current)
-            process.unstored.add(self.world.endpoint.current)
-        elif b"invalid_grant" in response.body:
+            token = json.loads(response.body)["refresh_token"]
+            if "elsewhere" in token:
+                self.elsewhere.add(token)
+                return
+            self.reached.add(token)
+            process.unstored.add(token)
+        elif b"invalid_grant" in response.body and self.sends:
             self.refusals[self.sends[-1].token] = self.world.clock.monotonic()
 
     def _spooled(self, process: Process) -> set[str]:
@@ -359,8 +437,18 @@ class Model:
             for answer in answers
         }
 
+    async def _inspect(self, _: GrantSpec, access: SecretStr) -> None:
+        """The company is read with a token that is not stored yet."""
+        if self.dawdling and self.rng.random() < 0.2:
+            await self.world.clock.sleep(timedelta(seconds=self.rng.choice([1, 8])))
+        if self.dawdling and self.rng.random() < 0.2:
+            raise self.rng.choice([ServerFailure("503"), RuntimeError("our own mistake")])
+        if access.get_secret_value().split("-")[2].startswith("y"):
+            raise WrongRealm("of another company")
+
     def _note_stored(self) -> None:
-        if self.world.secrets.peek(self.world.spec.namespace, self.world.spec.tokens_secret_name) is None:
+        secret = self.world.secrets.peek(self.world.spec.namespace, self.world.spec.tokens_secret_name)
+        if secret is None or "envelope" not in secret.data:
             return
         stored = self.world.grant().refresh_token.get_secret_value()
         for process in self.processes:
@@ -374,6 +462,16 @@ class Model:
             self._check_send(send)
         except AssertionError as broken:
             self.broken.append(str(broken))
+
+    def _exchanged(self, send: Send) -> None:
+        """As `_sent`, for a code."""
+        process = self.sender
+        self._befall(process)
+        if not process.fence.held:
+            self.broken.append("a code was sent without the lease")
+        if any(earlier.token == send.token for earlier in self.exchanges):
+            self.broken.append("a code was sent twice")
+        self.exchanges.append(send)
 
     def _check_send(self, send: Send) -> None:
         process = self.sender
@@ -433,7 +531,7 @@ class Model:
         if told["sequence"] != self.world.grant().sequence:
             return
         clocks = abs(self.processes[0].skew - self.processes[1].skew).total_seconds()
-        due = schedule.probe_delay(told["count"]).total_seconds() - clocks - 60
+        due = self.world.spec.provider.probing.delay(told["count"]).total_seconds() - clocks - 60
         assert send.at - refused >= due, "a refused token was sent outside the probing schedule"
 
     async def finish(self) -> GrantHealth:
@@ -454,6 +552,11 @@ class Model:
         assert keeper is not None
         end = world.clock.now() + timedelta(hours=8)
         health = await world.run(keeper.ensure(world.spec), step=5)
+        if world.code_secret() is not None:
+            # What its process left unfinished is asked for until it is handled.
+            await self.wait(60)
+            await self.request(survivor)
+            await self.wait(600)
         while world.clock.now() < end and not (health.usable and not health.in_progress):
             due = health.next_due - survivor.skew
             await world.until(max(due, world.clock.now() + timedelta(minutes=5)))
@@ -463,6 +566,7 @@ class Model:
         assert not self.broken, self.broken
         self._check_end(health)
         self._check_secrecy()
+        self._check_codes()
         if health.usable:
             await self._check_rewrapped(survivor)
         return health
@@ -480,11 +584,19 @@ class Model:
             text = self.world.stored().data["envelope"].decode()
             assert envelope.kid_of(text) == self.keys[0].kid
 
+    def _check_codes(self) -> None:
+        """A consent leaves nothing behind, and a grant of another company that a process heard of is ended."""
+        assert self.world.code_secret() is None, "the Secret with the code is still there"
+        living = self.elsewhere & self.world.endpoint.elsewhere
+        assert not living, "a grant of another company was not revoked"
+
     def _check_secrecy(self) -> None:
         """No token that was ever issued stands in anything that was written."""
         spooled = [path.read_text() for process in self.processes for path in process.volume.glob("*")]
         written = "\n".join([*map(repr, self.said), *self._written(), *spooled, *self.heard.lines])
-        leaked = [token for token in {*self.world.endpoint.issued, CLIENT[1]} if token in written]
+        leaked = [
+            token for token in {*self.world.endpoint.issued, *self.codes, CLIENT[1]} if token in written
+        ]
         assert leaked == [], "a token was written"
 
     def _written(self) -> list[str]:

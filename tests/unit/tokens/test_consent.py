@@ -83,7 +83,7 @@ def test_every_key_is_needed(missing: str) -> None:
 )
 def test_the_later_of_two_times_counts(annotated: str, created: str, stale: bool) -> None:
     secret = Secret("ns", "s", annotations={AUTHORIZED_AT: annotated}, created=created)
-    assert authorization.is_stale(secret, now=NOW) is stale
+    assert authorization.is_stale(secret, now=NOW, lifetime=timedelta(minutes=10)) is stale
 
 
 def test_sent_codes_are_remembered_and_not_shown() -> None:

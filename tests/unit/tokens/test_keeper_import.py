@@ -280,3 +280,23 @@ async def test_import_does_not_need_the_client_secret() -> None:
     world.set_client(*CLIENT)
     await world.until(health.next_due)
     assert (await keeper.ensure(world.spec)).reason is FRESH
+
+
+async def test_an_import_that_could_not_be_emptied_makes_no_busy_loop_when_the_store_goes_away() -> None:
+    world = World()
+    world.set_import()
+    keeper = world.keeper()
+    world.secrets.fail("empty_keys")
+    health = await keeper.ensure(world.spec)
+    world.secrets.outage = Unavailable("down")
+    for _ in range(5):
+        assert health.next_due > world.clock.now()
+        await world.until(health.next_due)
+        health = await keeper.ensure(world.spec)
+    world.secrets.outage = None
+    for _ in range(3):
+        await world.until(health.next_due)
+        health = await keeper.ensure(world.spec)
+    emptied = world.secrets.peek(NAMESPACE, IMPORT)
+    assert emptied is not None
+    assert not any(emptied.data.values())

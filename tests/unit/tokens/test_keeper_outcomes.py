@@ -1,5 +1,6 @@
 """What each kind of answer of the token endpoint leads to."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -354,3 +355,67 @@ async def test_expiry_warning_thirty_days_before() -> None:
     assert health.reason is FRESH
     assert health.expiry_warning is not None
     assert health.expiry_warning in health.message
+
+
+def _no_client(world: World) -> None:
+    world.secrets.delete(NAMESPACE, APP)
+
+
+def _wrong_client(world: World) -> None:
+    world.set_client(CLIENT[0], "mistyped")
+
+
+def _refusal(world: World) -> None:
+    world.endpoint.script.append(FALSE_INVALID_GRANT)
+
+
+@pytest.mark.parametrize("hindrance", [_no_client, _wrong_client, _refusal])
+async def test_a_request_that_failed_early_in_a_tokens_life_never_makes_a_busy_loop(
+    hindrance: Callable[[World], None],
+) -> None:
+    """The schedule is content with the token, the person's request is over: the pause must end all the same."""
+    world = World()
+    keeper = await world.started()
+    hindrance(world)
+    spec, how = requested(world.spec, "now")
+    health = await keeper.ensure(spec, **how)
+    assert health.handled
+    assert health.usable
+    looks = []
+    for _ in range(8):
+        assert health.next_due > world.clock.now()
+        looks.append(health.next_due - world.clock.now())
+        await world.until(health.next_due)
+        health = await keeper.ensure(spec)
+    assert max(looks) <= timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("hindrance", [_no_client, _wrong_client])
+async def test_credentials_that_failed_a_request_are_picked_up_once_they_are_right(
+    hindrance: Callable[[World], None],
+) -> None:
+    world = World()
+    keeper = await world.started()
+    hindrance(world)
+    spec, how = requested(world.spec, "now")
+    health = await keeper.ensure(spec, **how)
+    world.set_client(*CLIENT)
+    await world.until(health.next_due)
+    health = await keeper.ensure(spec)
+    assert outcomes(health)[-1:] == [RefreshOutcome.REFRESHED]
+    assert health.authorized.status is True
+
+
+async def test_a_grant_refused_at_a_request_is_tried_again_after_ten_minutes_though_its_token_lives() -> None:
+    world = World()
+    keeper = await world.started()
+    world.endpoint.script.append(FALSE_INVALID_GRANT)
+    spec, how = requested(world.spec, "now")
+    health = await keeper.ensure(spec, **how)
+    sends = len(world.sent())
+    await world.advance(minutes=9, seconds=59)
+    health = await keeper.ensure(spec)
+    assert len(world.sent()) == sends
+    await world.advance(seconds=2)
+    health = await keeper.ensure(spec)
+    assert outcomes(health)[-1:] == [RefreshOutcome.REFRESHED]

@@ -19,12 +19,17 @@ from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 
 from qbsync.kube.errors import Conflict, KubeError
-from qbsync.tokens import claim, envelope, refresh, schedule
+from qbsync.quickbooks.oauth import TokenAnswer
+from qbsync.tokens import claim, conditions, envelope, exchange, schedule
+from qbsync.tokens.authorization import SentCodes
+from qbsync.tokens.conditions import Conditions
 from qbsync.tokens.deposit import Change, Depositor
 from qbsync.tokens.envelope import EnvelopeBinding
+from qbsync.tokens.exchange import Exchanger
 from qbsync.tokens.grant import Grant
 from qbsync.tokens.keyring import Keyring
 from qbsync.tokens.refresh import Claimed, Refresher
+from qbsync.tokens.revocation import Revoker
 from qbsync.tokens.session import Session
 from qbsync.tokens.spec import KeeperSettings
 from qbsync.tokens.spool import Recovery
@@ -63,6 +68,8 @@ EFFECTS = [
     Effect(kind="lost", commit=False, commit_after=100.0, answer_after=2.0),
     Effect(kind="status", status=200, body="<html>maintenance</html>"),
     Effect(kind="status", status=504, body="", commit_after=90.0),
+    Effect(kind="status", status=408, body="", commit=False),
+    Effect(kind="status", status=200, body='{"token_type":"bearer","access_tok'),
 ]
 
 
@@ -92,6 +99,20 @@ def _steps_of(name: str, *strategies: "st.SearchStrategy[Any]") -> "st.SearchStr
 
 PAUSES = [1.0, 5.0, 31.0, 65.0, 130.0, 185.0, 700.0, 1900.0, 3700.0, 90000.0]
 
+companies = st.sampled_from(["ours", "ours", "ours", "other", "hidden"])
+consents = st.one_of(
+    _steps_of("consent", who, st.sampled_from(EFFECTS), st.integers(0, 80), companies),
+    _steps_of("connect", who, companies, st.sampled_from([0.0, 31.0, 185.0])),
+    _steps_of("die_connecting", who, st.sampled_from(EFFECTS), st.integers(0, 80)),
+    _steps_of("both_connect", who, st.sampled_from(EFFECTS), st.sampled_from([0.0, 5.0, 31.0, 100.0])),
+    _steps_of(
+        "refresh_and_connect",
+        who,
+        st.sampled_from(EFFECTS),
+        st.sampled_from(["", "", "cut", "touched", "failing", "unheard"]),
+        st.sampled_from([0.0, 5.0, 31.0, 65.0]),
+    ),
+)
 troubles = _steps_of(
     "store_in_trouble",
     who,
@@ -103,6 +124,9 @@ steps = st.one_of(
     _steps_of("spend", who, st.sampled_from(EFFECTS)),
     _steps_of("spend", who, st.sampled_from(EFFECTS)),
     _steps_of("spend", who, st.sampled_from(EFFECTS)),
+    consents,
+    consents,
+    consents,
     _steps_of("ensure", who),
     _steps_of("request", who),
     _steps_of("call", who),
@@ -121,7 +145,7 @@ steps = st.one_of(
     contests,
     _steps_of("trouble", st.sampled_from(EFFECTS)),
     _steps_of("conflict"),
-    _steps_of("outage", st.sampled_from(["get", "replace", "create"]), st.booleans()),
+    _steps_of("outage", st.sampled_from(["get", "replace", "create", "remove"]), st.booleans()),
     _steps_of("wait", st.sampled_from(PAUSES)),
     _steps_of("wait", st.sampled_from(PAUSES)),
     _steps_of("tick", st.integers(1, 30)),
@@ -155,10 +179,13 @@ def run(
         seed=st.integers(0, 2**32),
         rotation=st.sampled_from(ROTATIONS),
         skews=st.sampled_from([(0, 0), (0, 0), (0, 10), (0, -10), (10, -10)]),
+        connected=st.sampled_from([True, True, True, False]),
     )
-    def play_one(history: list[Step], seed: int, rotation: Rotation, skews: tuple[int, int]) -> None:
+    def play_one(
+        history: list[Step], seed: int, rotation: Rotation, skews: tuple[int, int], connected: bool
+    ) -> None:
         note(" · ".join(step.__qualname__ for step in history))
-        seen.update(asyncio.run(_play(history, seed, rotation, skews)))
+        seen.update(asyncio.run(_play(history, seed, rotation, skews, connected)))
 
     play_one()
 
@@ -173,13 +200,16 @@ def test_no_history_breaks_the_rules(record_property: Any) -> None:
         )
 
 
-async def _play(history: list[Step], seed: int, rotation: Rotation, skews: tuple[int, int]) -> dict[str, int]:
+async def _play(
+    history: list[Step], seed: int, rotation: Rotation, skews: tuple[int, int], connected: bool
+) -> dict[str, int]:
     with tempfile.TemporaryDirectory() as volumes:
-        model = Model(seed=seed, rotation=rotation, skews=skews, volumes=Path(volumes))
+        model = Model(seed=seed, rotation=rotation, skews=skews, volumes=Path(volumes), connected=connected)
         health = await play(model, history)
     return {
         "histories": 1,
         "sends": len(model.sends),
+        "codes sent": len(model.exchanges),
         "ended alive": int(health.usable),
         "answers lost": int(bool(model.lost)),
         "recovered from the spool": model.recovered,
@@ -199,7 +229,7 @@ def _without_claim(patch: pytest.MonkeyPatch) -> None:
 
 
 def _without_lock(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(refresh, "foreign_lock", lambda *_, **__: None)
+    patch.setattr(conditions, "foreign_lock", lambda *_, **__: None)
 
 
 def _impatient_with_locks(patch: pytest.MonkeyPatch) -> None:
@@ -260,7 +290,7 @@ def _without_recovery(patch: pytest.MonkeyPatch) -> None:
 
 
 def _without_probing_schedule(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Refresher, "_check_probe", lambda *_: None)
+    patch.setattr(Conditions, "_check_probe", lambda *_: None)
 
 
 def _without_hold(patch: pytest.MonkeyPatch) -> None:
@@ -288,6 +318,48 @@ def _with_a_talkative_log(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Refresher, "_granted", tell)
 
 
+def _codes_are_not_noted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(SentCodes, "remember", lambda self, _: self)
+
+
+def _every_announced_code_counts_as_unsent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(exchange, "_is_unsent", lambda *_: True)
+
+
+def _codes_wait_for_nobody(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Exchanger, "_wait_for_others", lambda *_: None)
+
+
+def _a_failed_exchange_takes_back_every_intent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Exchanger, "_still_spending", lambda *_: False)
+
+
+def _any_company_will_do(patch: pytest.MonkeyPatch) -> None:
+    async def trust(*_: object) -> None: ...
+
+    patch.setattr(Exchanger, "_check_realm", trust)
+
+
+def _nothing_is_revoked(patch: pytest.MonkeyPatch) -> None:
+    async def pretend(*_: object, **__: object) -> bool:
+        return True
+
+    patch.setattr(Revoker, "revoke", pretend)
+
+
+def _codes_are_left_lying(patch: pytest.MonkeyPatch) -> None:
+    async def leave(*_: object) -> None: ...
+
+    patch.setattr(Exchanger, "_discard", leave)
+
+
+def _a_mistake_loses_the_consent(patch: pytest.MonkeyPatch) -> None:
+    async def die(self: Exchanger, session: Session, sending: Any, answer: TokenAnswer) -> None:
+        await self.inspect(session.spec, answer.access_token)
+
+    patch.setattr(Exchanger, "_check_realm", die)
+
+
 @pytest.mark.parametrize(
     ("mistake", "kinds"),
     [
@@ -303,6 +375,14 @@ def _with_a_talkative_log(patch: pytest.MonkeyPatch) -> None:
         (_without_probing_schedule, steps),
         (_without_hold, steps),
         (_with_the_first_key_for_ever, steps),
+        (_codes_are_not_noted, consents),
+        (_every_announced_code_counts_as_unsent, consents),
+        (_codes_wait_for_nobody, consents),
+        (_a_failed_exchange_takes_back_every_intent, consents),
+        (_any_company_will_do, consents),
+        (_nothing_is_revoked, consents),
+        (_codes_are_left_lying, consents),
+        (_a_mistake_loses_the_consent, consents),
     ],
 )
 def test_the_model_notices(

@@ -9,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from qbsync.quickbooks.oauth import QUICKBOOKS_PRODUCTION
 from qbsync.tokens import schedule
 from qbsync.tokens.grant import Grant, ImportMemory
 from qbsync.tokens.schedule import Rejection
 
 NOW = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+PROBING = QUICKBOOKS_PRODUCTION.probing
 HALF_AN_HOUR = timedelta(minutes=30)
 minutes = st.integers(1, 10_000).map(lambda count: timedelta(minutes=count))
 
@@ -83,20 +85,22 @@ def test_hold_after_an_unknown_outcome(left: float, hold: float) -> None:
 
 
 def test_probing_ten_minutes_then_six_hours_then_days() -> None:
-    delays = [schedule.probe_delay(count).total_seconds() / 60 for count in range(1, 11)]
+    delays = [PROBING.delay(count).total_seconds() / 60 for count in range(1, 11)]
     assert delays == [10, 60, 60, 60, 60, 60, 60, 1440, 1440, 1440]
 
 
 def test_a_refused_token_is_not_tried_after_its_end() -> None:
     rejection = Rejection(1, 2, NOW, "client")
-    assert schedule.next_probe(rejection, None) == NOW + timedelta(hours=1)
-    assert schedule.next_probe(rejection, NOW + timedelta(hours=2)) == NOW + timedelta(hours=1)
-    assert schedule.next_probe(rejection, NOW + timedelta(minutes=59)) is None
+    assert schedule.next_probe(rejection, None, probing=PROBING) == NOW + timedelta(hours=1)
+    assert schedule.next_probe(rejection, NOW + timedelta(hours=2), probing=PROBING) == NOW + timedelta(
+        hours=1
+    )
+    assert schedule.next_probe(rejection, NOW + timedelta(minutes=59), probing=PROBING) is None
 
 
 @pytest.mark.parametrize(("count", "final"), [(1, False), (2, True), (9, True)])
 def test_one_refusal_is_not_final(count: int, final: bool) -> None:
-    assert Rejection(1, count, NOW, "").final is final
+    assert Rejection(1, count, NOW, "").final(PROBING) is final
 
 
 @pytest.mark.parametrize(("left", "longest"), [(1800, 300), (300, 100), (30, 10), (2, 1), (0, 300)])

@@ -1,12 +1,12 @@
 """The Secret's own rules: versions, annotations, what is somebody else's."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
 
-from qbsync.kube.errors import Conflict, NotFound
+from qbsync.kube.errors import Conflict, NotFound, Unavailable
 from qbsync.tokens.claim import Intent
 from qbsync.tokens.errors import DamagedEnvelope, SecretConflict
 from qbsync.tokens.grant import Grant, ImportMemory
@@ -103,3 +103,17 @@ async def test_an_unreadable_refusal_is_none(text: str) -> None:
     await store.write(world.spec, Stored(), Draft(GRANT, rejection=REJECTION))
     world.secrets.put(replace(world.stored(), annotations={"qbsync.dev/refresh-refused": text}))
     assert (await store.read(world.spec)).rejection is None
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_mark_tells_as_well_as_a_whole_write_whether_secrets_can_be_written(there: bool) -> None:
+    world = World()
+    store = _store(world)
+    stored = await store.write(world.spec, Stored(), Draft(GRANT)) if there else Stored()
+    world.secrets.fail("create", "replace")
+    with pytest.raises(Unavailable):
+        await store.mark(world.spec, stored, intent=INTENT, notes={})
+    await world.advance(seconds=61)
+    assert store.unwritable_for == timedelta(seconds=61)
+    await store.mark(world.spec, stored, intent=INTENT, notes={})
+    assert store.unwritable_for == timedelta()

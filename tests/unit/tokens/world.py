@@ -13,7 +13,8 @@ from fakes.secrets import FakeSecrets
 from qbsync.engine.breaker import BreakerSettings, Circuits
 from qbsync.kube.secrets import Secret
 from qbsync.quickbooks.oauth import QUICKBOOKS_SANDBOX, OAuthClient
-from qbsync.tokens import envelope
+from qbsync.tokens import authorization, envelope
+from qbsync.tokens.exchange import Inspect, trusting
 from qbsync.tokens.grant import Grant
 from qbsync.tokens.health import GrantHealth, RefreshOutcome
 from qbsync.tokens.keeper import Keeper
@@ -81,6 +82,7 @@ class World:
         spool: Path | None = None,
         keyring: Keyring | None = None,
         oauth: OAuthClient | None = None,
+        inspect: Inspect = trusting,
     ) -> Keeper:
         """A new operator process."""
         self._processes += 1
@@ -97,6 +99,7 @@ class World:
             spool=Spool(spool),
             on_change=self.changed.append,
             on_abandoned=lambda _, grant: self.abandoned.append(grant),
+            inspect=inspect,
         )
 
     async def started(self, **more: Any) -> Keeper:
@@ -119,6 +122,27 @@ class World:
         keys = {key: str(value).encode() for key, value in more.pop("keys", {}).items()}
         data = {"refresh_token": refresh_token.encode(), **keys}
         return self.secrets.put(Secret(NAMESPACE, IMPORT, data=data, **more))
+
+    def hand_over(self, code: str, *, realm: str | None = None) -> Secret:
+        """What a person's consent leaves for the operator."""
+        content = {
+            authorization.CODE: code,
+            authorization.REALM_ID: realm or self.spec.realm,
+            authorization.REDIRECT_URI: "https://console.example.com/callback",
+        }
+        return self.secrets.put(
+            Secret(
+                NAMESPACE,
+                authorization.secret_name(self.spec.name),
+                type=authorization.SECRET_TYPE,
+                data={key: value.encode() for key, value in content.items()},
+                annotations={authorization.AUTHORIZED_AT: self.clock.now().isoformat()},
+            )
+        )
+
+    def code_secret(self) -> Secret | None:
+        """The Secret with the code, if it is still there."""
+        return self.secrets.peek(NAMESPACE, authorization.secret_name(self.spec.name))
 
     def stored(self) -> Secret:
         """The token Secret; it has to be there."""

@@ -31,6 +31,7 @@ from qbsync.tokens.spec import GrantSpec
 REQUESTS_PER_SECOND = 10
 REQUESTS_PER_MINUTE = 500
 CONCURRENT_REQUESTS = 10
+BATCHES_PER_MINUTE = 40
 """Intuit, "Limits and throttles": per company and app."""
 
 
@@ -230,6 +231,7 @@ class CompanyClients:
                 per_second=limits.requests_per_second or REQUESTS_PER_SECOND,
                 per_minute=limits.requests_per_minute or REQUESTS_PER_MINUTE,
                 concurrent=limits.concurrent_requests or CONCURRENT_REQUESTS,
+                batches_per_minute=limits.batches_per_minute or BATCHES_PER_MINUTE,
             )
             known = self._limiters[company] = (limits, limiter)
         return known[1]

@@ -23,6 +23,7 @@ from qbsync.engine.sweep import Sweep
 from qbsync.engine.worker import Lane, Workers
 from qbsync.feedback import Feedback
 from qbsync.handlers import Watch
+from qbsync.invoices.batching import HANDFUL
 from qbsync.invoices.candidate import Candidate
 from qbsync.invoices.connection import LabelsUnknown, NamespaceLabels
 from qbsync.invoices.labels import labels_of
@@ -36,6 +37,7 @@ from qbsync.kube.election import Election
 from qbsync.kube.events import EventRecorder
 from qbsync.kube.objects import KubeObjects
 from qbsync.kube.secrets import KubeSecrets
+from qbsync.quickbooks.batch import MOST_ITEMS
 from qbsync.quickbooks.client import CompanyClient
 from qbsync.quickbooks.errors import QuickBooksError
 from qbsync.quickbooks.oauth import OAuthClient
@@ -51,10 +53,10 @@ from qbsync.tokens.spool import Spool
 
 logger = logging.getLogger(__name__)
 
-INVOICE_ROUND = 50
-"""InvoiceSyncs looked up together: 0.02 metered reads each in a backlog."""
-INVOICES_OUTSTANDING = 20
-"""Sends still open when the next round may start: as much as ten concurrent calls work off in two seconds."""
+INVOICE_ROUND = 3 * MOST_ITEMS
+"""InvoiceSyncs looked up together: three full batches of creates for one metered read."""
+INVOICES_OUTSTANDING = MOST_ITEMS
+"""Sends still open when the next round may start: the last batch of the round before."""
 CRD_POLL = timedelta(seconds=2)
 ROUND_LINGER = timedelta(milliseconds=100)
 
@@ -209,6 +211,8 @@ class Leadership:
             fence=self._sending,
             server_timeout=settings.quickbooks_server_timeout,
             access_failed=self._access_failed,
+            # Nothing but the grace guards what a dead process sent in a batch.
+            handful=None if settings.no_takeover_grace else HANDFUL,
         )
         self._invoices = InvoiceReconciler(
             clock=clock,

@@ -87,7 +87,7 @@ def operator(
         bool | None,
         typer.Option(
             "--no-takeover-grace",
-            help=f"Create at once after another process died. {_env('no_takeover_grace')}",
+            help=f"Create at once after another process died; no batches then. {_env('no_takeover_grace')}",
         ),
     ] = None,
     instance: Annotated[

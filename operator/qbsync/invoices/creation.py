@@ -19,20 +19,19 @@ from qbsync.engine.backoff import Backoff
 from qbsync.engine.clock import Clock
 from qbsync.engine.grace import TakeoverGrace
 from qbsync.engine.keys import Key
+from qbsync.engine.store import ObjectStore
 from qbsync.invoices.candidate import Candidate
 from qbsync.invoices.connection import Connection
 from qbsync.invoices.desk import Making
 from qbsync.invoices.entries import Entry
+from qbsync.invoices.errors import NotSending
 from qbsync.invoices.identity import name_requestid, normalized_name
+from qbsync.invoices.labels import ENTRY_OPEN
 from qbsync.invoices.lookup import CompanyDirectory
-from qbsync.invoices.outbox import (
-    REASON_BY_CODE,
-    THROTTLE_WAIT,
-    NotSending,
-    Outbox,
-    is_replay,
-)
+from qbsync.invoices.outbox import Outbox
+from qbsync.invoices.outcomes import REASON_BY_CODE, THROTTLE_WAIT, is_replay
 from qbsync.invoices.references import MISSING_FOR
+from qbsync.invoices.report import CREATE_ENTRY
 from qbsync.invoices.settle import Settler
 from qbsync.quickbooks.client import CompanyClient
 from qbsync.quickbooks.entities import Entity, NamedRow, parse_moment, parse_named
@@ -102,15 +101,19 @@ class Creation:
         *,
         clock: Clock,
         rng: random.Random,
+        store: ObjectStore,
         settler: Settler,
         outbox: Outbox,
         grace: TakeoverGrace,
         access_failed: Callable[[Candidate, QuickBooksError], None],
     ) -> None:
-        self._clock, self._rng, self._settler, self._outbox = clock, rng, settler, outbox
+        self._clock, self._rng, self._store = clock, rng, store
+        self._settler, self._outbox = settler, outbox
         self._grace, self._access_failed = grace, access_failed
         self._backoff = Backoff(cap=timedelta(minutes=2))
         self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._asked_for: set[str] = set()
+        """The requestids that this process has sent."""
 
     def begin(
         self, candidate: Candidate, entries: Sequence[Entry], connection: Connection, client: CompanyClient
@@ -151,6 +154,7 @@ class Creation:
         self, candidate: Candidate, entries: Sequence[Entry], connection: Connection, client: CompanyClient
     ) -> None:
         self._await_grace()
+        self._await_predecessor(candidate)
         await self._outbox.confirm_alive(candidate)
         desk = candidate.desk
         for entry in entries:
@@ -180,6 +184,21 @@ class Creation:
                 timedelta(seconds=left),
             )
 
+    def _await_predecessor(self, candidate: Candidate) -> None:
+        """What an earlier process asked for, and left open, may still arrive: nobody knows its names any more."""
+        for snapshot in self._store.labelled(candidate.company, ENTRY_OPEN):
+            intent = Intent.model_validate(snapshot.status["intent"])
+            if intent.time is None or intent.request_id in self._asked_for:
+                continue
+            left = intent.time + self._outbox.at_work_at_most + MISSING_FOR - self._clock.now()
+            if left > timedelta():
+                raise _Later(
+                    InvoiceReason.QUEUED,
+                    "an earlier operator process may still be creating a customer or item; whatever it had sent "
+                    "gets time to arrive",
+                    candidate.desk.look_again_in(candidate.key, at_most=left),
+                )
+
     async def _row(self, job: _Job) -> NamedRow:
         """The entry as it stands in the end. Raises _Later, _Never, NotSending and QuickBooksError."""
         open_ones = job.candidate.desk.open_makings(job.entry.entity, job.entry.claims)
@@ -208,6 +227,7 @@ class Creation:
 
     def _before_send(self, job: _Job) -> None:
         self._outbox.check(job.candidate, generation=job.candidate.snapshot.generation)
+        self._asked_for.add(job.requestid)
         job.making.sent(now=self._clock.now(), monotonic=self._clock.monotonic())
 
     def _await_outcome(self, job: _Job, left: timedelta) -> None:
@@ -267,7 +287,9 @@ class Creation:
             error=error,
             # Should this process end, the next one leaves the name alone for as long.
             intent=Intent(
-                operation=f"create {job.entry.entity}", request_id=job.requestid, time=self._clock.now()
+                operation=f"{CREATE_ENTRY}{job.entry.entity}",
+                request_id=job.requestid,
+                time=self._clock.now(),
             ),
         )
 

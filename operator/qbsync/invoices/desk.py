@@ -35,6 +35,8 @@ class Sent:
     rest: timedelta | None = None
     """How long after that its absence proves nothing, where it is not the server's time limit."""
     in_flight: bool = False
+    in_batch: bool = False
+    """It went out as an item of a batch, without its requestid."""
 
     @property
     def customer_id(self) -> str:

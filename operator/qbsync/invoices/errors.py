@@ -1,8 +1,9 @@
-"""What can be wrong with a spec before QuickBooks has seen it.
+"""What can be wrong with a spec before QuickBooks has seen it, and what keeps a call at home.
 
 SpecError(message)
 ├── InvalidSpec       the content contradicts itself, or this release does not do it yet
 └── ReferenceMissing  a customer or item that the spec names is not there, not once, or not active
+NotSending            right before the bytes would go out: the call is not made
 """
 
 from typing import ClassVar
@@ -25,3 +26,7 @@ class ReferenceMissing(SpecError):
     """A name leads to no entry, or to more than one."""
 
     reason: ClassVar = InvoiceReason.REFERENCE_NOT_FOUND
+
+
+class NotSending(Exception):
+    """It is no time to send; raised at the last moment, and nothing left."""

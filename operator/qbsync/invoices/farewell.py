@@ -18,12 +18,13 @@ from qbsync.invoices.candidate import Candidate
 from qbsync.invoices.connection import LOOK_AGAIN, Connection
 from qbsync.invoices.decide import Refuse, Wait
 from qbsync.invoices.desk import Change
-from qbsync.invoices.errors import SpecError
+from qbsync.invoices.errors import NotSending, SpecError
 from qbsync.invoices.identity import requestid
 from qbsync.invoices.lines import net_total
 from qbsync.invoices.lookup import existing
 from qbsync.invoices.mapping import mark_of
-from qbsync.invoices.outbox import REASON_BY_CODE, NotSending, Outbox
+from qbsync.invoices.outbox import Outbox
+from qbsync.invoices.outcomes import REASON_BY_CODE
 from qbsync.invoices.search import ask, question
 from qbsync.invoices.settle import Settler
 from qbsync.invoices.standing import Delete, LetGo, Recorded, Void, decide_farewell

@@ -6,8 +6,11 @@ from typing import Any
 
 from qbsync.api.meta import Kind
 from qbsync.invoices.identity import docnumber_claim, mark_key, uid_mark
+from qbsync.invoices.report import CREATE_ENTRY
 
 _mark_of = lru_cache(maxsize=65536)(uid_mark)
+ENTRY_OPEN = "entry open"
+"""The label of whoever had a customer or item created whose outcome was open when that was last reported."""
 _NO_NUMBER = "\0"
 """No DocNumber begins with it."""
 
@@ -18,13 +21,15 @@ def _key_of(namespace: str, name: str, system: str | None, id_: str | None) -> s
 
 
 def labels_of(kind: Kind, body: Mapping[str, Any]) -> Iterator[str]:
-    """What it claims, the id it has recorded, the uid in its mark."""
+    """What it claims, the id it has recorded, the uid in its mark, and whether a name was being created for it."""
     if kind is not Kind.INVOICE:
         return
     yield by_claim(claim_of(body))
-    recorded = (body.get("status") or {}).get("quickbooksId")
-    if recorded:
-        yield by_id(recorded)
+    status = body.get("status") or {}
+    if status.get("quickbooksId"):
+        yield by_id(status["quickbooksId"])
+    if (status.get("intent") or {}).get("operation", "").startswith(CREATE_ENTRY):
+        yield ENTRY_OPEN
     yield by_uid_mark(_mark_of(body["metadata"]["uid"]))
 
 

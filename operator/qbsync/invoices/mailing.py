@@ -19,9 +19,10 @@ from qbsync.engine.grace import TakeoverGrace
 from qbsync.engine.keys import Key
 from qbsync.engine.reporter import NotRecorded
 from qbsync.invoices.candidate import Candidate
+from qbsync.invoices.errors import NotSending
 from qbsync.invoices.identity import requestid
 from qbsync.invoices.lookup import existing
-from qbsync.invoices.outbox import NotSending, Outbox
+from qbsync.invoices.outbox import Outbox
 from qbsync.invoices.report import EMAIL_SENT, SEND
 from qbsync.invoices.settle import Settler
 from qbsync.quickbooks.client import CompanyClient

@@ -76,6 +76,7 @@ class InvoiceReconciler:
             creation=Creation(
                 clock=clock,
                 rng=rng,
+                store=store,
                 settler=settler,
                 outbox=outbox,
                 grace=grace,

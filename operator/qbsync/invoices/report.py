@@ -32,6 +32,8 @@ from qbsync.quickbooks.errors import QuickBooksError
 HISTORY_LENGTH = 10
 CREATE = "create"
 """The operation of the intent to create an invoice."""
+CREATE_ENTRY = "create "
+"""What the operation of the intent to create a customer or item begins with; what follows is its kind."""
 SEND = "send"
 """The operation of the intent to have an invoice e-mailed; without a time it is due, and was not sent."""
 EMAIL_SENT = "EmailSent"

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import logging
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -19,13 +19,14 @@ from qbsync.invoices.compare import Carried, Comparison, applied_after, compare
 from qbsync.invoices.connection import Connection
 from qbsync.invoices.decide import Refuse, Wait
 from qbsync.invoices.desk import Change
-from qbsync.invoices.errors import SpecError
+from qbsync.invoices.errors import NotSending, SpecError
 from qbsync.invoices.fields import Statement
 from qbsync.invoices.identity import OwnerMark, requestid
 from qbsync.invoices.lines import net_total
 from qbsync.invoices.lookup import CompanyDirectory, invoices_by_id
 from qbsync.invoices.mapping import update_body
-from qbsync.invoices.outbox import REASON_BY_CODE, NotSending, Outbox
+from qbsync.invoices.outbox import Outbox
+from qbsync.invoices.outcomes import REASON_BY_CODE
 from qbsync.invoices.references import references_of
 from qbsync.invoices.settle import Settler
 from qbsync.invoices.standing import CreateAnew, Keep, Recorded, Update, decide_standing
@@ -55,25 +56,20 @@ class Upkeep:
         self._clock, self._rng, self._settler, self._outbox = clock, rng, settler, outbox
         self._access_failed, self._create_again = access_failed, create_again
         self._backoff = Backoff(cap=timedelta(minutes=2))
-        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._at_work: set[Key] = set()
+        """Each until its own end: what is looked at together does not end together."""
 
     def look_after(
         self, candidates: Sequence[Candidate], connection: Connection, client: CompanyClient
     ) -> None:
         """Look at these invoices of one company, and do what their specs ask for; returns at once."""
-        mine = [candidate for candidate in candidates if candidate.key not in self._tasks]
+        mine = [candidate for candidate in candidates if candidate.key not in self._at_work]
         if mine:
-            self._start(mine, self._round(mine, connection, client))
-
-    def _start(self, candidates: Sequence[Candidate], work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work, name="upkeep")
-        for candidate in candidates:
-            self._tasks[candidate.key] = task
-        task.add_done_callback(lambda _: self._forget(task))
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        for key in [key for key, owner in self._tasks.items() if owner is task]:
-            del self._tasks[key]
+            self._at_work.update(candidate.key for candidate in mine)
+            task = asyncio.create_task(self._round(mine, connection, client), name="upkeep")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
     async def _round(
         self, candidates: Sequence[Candidate], connection: Connection, client: CompanyClient
@@ -85,11 +81,13 @@ class Upkeep:
             await candidates[0].desk.references.learn(named, CompanyDirectory(client))
         except QuickBooksError as error:
             for candidate in candidates:
+                self._at_work.discard(candidate.key)
                 self._outbox.put_off(candidate, error)
             return
         except Exception as error:
             logger.exception("looking at invoices failed", extra={"company": str(candidates[0].company)})
             for candidate in candidates:
+                self._at_work.discard(candidate.key)
                 self._outbox.retry_later(candidate, error)
             return
         work = [
@@ -108,6 +106,8 @@ class Upkeep:
             # A fault of ours in one object is no reason to leave the others, or this one without an end.
             logger.exception("looking after an invoice failed", extra={"object": str(candidate.key)})
             self._outbox.retry_later(candidate, error)
+        finally:
+            self._at_work.discard(candidate.key)
 
     async def _decide(
         self, candidate: Candidate, invoice: Invoice | None, connection: Connection, client: CompanyClient

@@ -79,9 +79,10 @@ class RequestObserver(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Call:
     operation: str
-    request: HttpRequest = field(repr=False)
+    request: Callable[[], HttpRequest] = field(repr=False)
+    """Composed with slot and token in hand; what it raises propagates, and nothing is sent."""
     metered: bool
-    before_send: Callable[[], None] | None = None
+    batch: bool = False
 
 
 _Good = tuple[Mapping[str, Any], HttpResponse]
@@ -122,13 +123,13 @@ class CompanyClient:
         Raises QuickBooksError; IncompleteAnswer if the answer has another shape than documented.
         """
         request = self._request("POST", "query", body=statement.encode(), content_type="application/text")
-        body, response = await self._perform(_Call("query", request, metered=True))
+        body, response = await self._perform(_metered("query", request))
         return query_answer(body, intuit_tid(response))
 
     async def read(self, entity: str, id: str) -> Entity:
         """One object as it is now. A metered read. Raises Rejected with code 610 if it does not exist."""
         request = self._request("GET", f"{entity.lower()}/{quote(id, safe='')}")
-        return await self._object(_Call("read", request, metered=True), entity)
+        return await self._object(_metered("read", request), entity)
 
     async def changes(self, entities: Sequence[str], *, since: datetime) -> Changes:
         """What changed in a company (change data capture). A metered read.
@@ -137,7 +138,7 @@ class CompanyClient:
         QuickBooksError; IncompleteAnswer if the answer has another shape than documented.
         """
         about = {"entities": ",".join(entities), "changedSince": since.isoformat(timespec="seconds")}
-        call = _Call("changes", self._request("GET", "cdc", parameters=about), metered=True)
+        call = _metered("changes", self._request("GET", "cdc", parameters=about))
         body, response = await self._perform(call)
         return changes(body, intuit_tid(response))
 
@@ -185,28 +186,38 @@ class CompanyClient:
             content_type="application/octet-stream",
             requestid=_checked(requestid),
         )
-        return await self._object(_Call("send", request, metered=False, before_send=before_send), entity)
+        return await self._object(_guarded("send", request, before_send), entity)
 
-    async def batch(self, items: Sequence[BatchItem], *, before_send: Callable[[], None]) -> BatchOutcomes:
+    async def batch(self, compose: Callable[[], Sequence[BatchItem]]) -> BatchOutcomes:
         """Create several objects in one call, without any guard against doing it twice.
 
-        Raises QuickBooksError if the call as a whole failed: `outcome_unknown` then speaks of every item.
+        `compose` is called as `before_send` is for `create`, and says what goes out; the outcomes are those of
+        what it said last. Raises QuickBooksError if the call as a whole failed: `outcome_unknown` then speaks
+        of every item.
         """
-        request = self._request("POST", "batch", body=dump_json(batch_body(items)))
-        call = _Call("batch", request, metered=False, before_send=before_send)
-        body, response = await self._perform(call)
+        items: Sequence[BatchItem] = ()
+
+        def request() -> HttpRequest:
+            nonlocal items
+            items = compose()
+            return self._request("POST", "batch", body=dump_json(batch_body(items)))
+
+        body, response = await self._perform(_Call("batch", request, metered=False, batch=True))
         # Who holds the token that was sent is not told here; what a fault shows after "Token expired:" is cut off.
-        return batch_outcomes(items, body, intuit_tid=intuit_tid(response), redact=())
+        outcomes = batch_outcomes(items, body, intuit_tid=intuit_tid(response), redact=())
+        if any(isinstance(outcome, Throttled) for outcome in outcomes.values()):
+            self._limiter.pause(THROTTLE_PAUSE)
+        return outcomes
 
     async def company_info(self) -> CompanyInfo:
         """Who the company is. A metered read."""
         request = self._request("GET", f"companyinfo/{quote(self._realm, safe='')}")
-        call = _Call("company_info", request, metered=True)
+        call = _metered("company_info", request)
         return parse_company_info(await self._object(call, "CompanyInfo", identified=False))
 
     async def preferences(self) -> Preferences:
         """How the company numbers its invoices, and its currencies. A metered read."""
-        call = _Call("preferences", self._request("GET", "preferences"), metered=True)
+        call = _metered("preferences", self._request("GET", "preferences"))
         return parse_preferences(await self._object(call, "Preferences", identified=False))
 
     def _request(
@@ -244,7 +255,7 @@ class CompanyClient:
             requestid=_checked(requestid),
             parameters=parameters,
         )
-        return await self._object(_Call(operation, request, metered=False, before_send=before_send), entity)
+        return await self._object(_guarded(operation, request, before_send), entity)
 
     async def _object(self, call: _Call, entity: str, *, identified: bool = True) -> Entity:
         body, response = await self._perform(call)
@@ -272,21 +283,21 @@ class CompanyClient:
     async def _attempt(self, call: _Call) -> tuple[AccessToken, _Good | Unauthorized]:
         # Asked for before the slot too: a refresh can take a minute, and must not hold the company's slots.
         await self._tokens.token()
-        async with self._limiter.slot():
+        slot = self._limiter.batch_slot() if call.batch else self._limiter.slot()
+        async with slot:
             token = await self._tokens.token()
-            if call.before_send is not None:
-                call.before_send()
+            request = call.request()
             try:
-                return token, await self._send(call, token)
+                return token, await self._send(call, request, token)
             except Unauthorized as refused:
                 return token, refused
 
-    async def _send(self, call: _Call, token: AccessToken) -> _Good:
+    async def _send(self, call: _Call, request: HttpRequest, token: AccessToken) -> _Good:
         started = self._limiter.clock.monotonic()
         status: int | None = None
         code: str | None = None
         try:
-            response = await self._transport.send(_authorized(call.request, token), timeout=self._timeout)
+            response = await self._transport.send(_authorized(request, token), timeout=self._timeout)
             status = response.status
             return content(response, redact=(token.value,)), response
         except QuickBooksError as error:
@@ -302,6 +313,18 @@ class CompanyClient:
                 seconds=self._limiter.clock.monotonic() - started,
                 metered=call.metered and status is not None and 200 <= status < 300,
             )
+
+
+def _metered(operation: str, request: HttpRequest) -> _Call:
+    return _Call(operation, lambda: request, metered=True)
+
+
+def _guarded(operation: str, request: HttpRequest, before_send: Callable[[], None]) -> _Call:
+    def guarded() -> HttpRequest:
+        before_send()
+        return request
+
+    return _Call(operation, guarded, metered=False)
 
 
 def _authorized(request: HttpRequest, token: AccessToken) -> HttpRequest:

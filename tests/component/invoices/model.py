@@ -28,6 +28,7 @@ from qbsync.engine.grace import NO_GRACE, TakeoverGrace
 from qbsync.engine.intake import Intake
 from qbsync.engine.keys import Company
 from qbsync.engine.store import Snapshot
+from qbsync.invoices.batching import HANDFUL
 from qbsync.invoices.mapping import mark_of
 from qbsync.invoices.outbox import LOOKUP_LAG
 from qbsync.leading import ROUND_LINGER
@@ -124,8 +125,11 @@ class Process:
             terminating=self._no,
             server_timeout=SERVER_TIMEOUT,
             linger=ROUND_LINGER,
+            # A history has few objects: they shall meet in batches all the same.
+            handful=rng.choice([HANDFUL, 1, 0]),
         )
         self.store, self.workers, self.intake = room.store, room.workers, room.intake
+        self.reporter = room.reporter
         self._clockwork = asyncio.create_task(self.workers.queue.run())
 
     def begin(self) -> None:
@@ -217,8 +221,9 @@ def _operation(request: HttpRequest) -> str:
     url = urlsplit(request.url)
     if request.method == "GET" or url.path.endswith("/query"):
         return "look"
-    if url.path.endswith("/send"):
-        return "send"
+    for operation in ("send", "batch"):
+        if url.path.endswith(f"/{operation}"):
+            return operation
     for operation in ("void", "delete"):
         if f"operation={operation}" in url.query:
             return operation
@@ -429,10 +434,15 @@ class Model:
 
     # Trouble
 
-    def trouble(self, operation: str, effect: dict[str, Any]) -> None:
-        """The next call of that kind has an accident."""
-        self.note(f"trouble for {operation}: {effect}")
-        self.quickbooks.world.rules.post({"match": {"operation": operation}, "effect": effect})
+    def trouble(self, operation: str, effect: dict[str, Any], *, in_batch: bool = False) -> None:
+        """The next call of that kind has an accident; `in_batch`: the next item of a batch."""
+        self.note(f"trouble for {operation}{' in a batch' * in_batch}: {effect}")
+        match = {"operation": operation, "inBatch": in_batch}
+        self.quickbooks.world.rules.post({"match": match, "effect": effect})
+
+    def trouble_with_item(self, effect: dict[str, Any]) -> None:
+        """The next create in a batch has an accident of its own."""
+        self.trouble("create", effect, in_batch=True)
 
     def switch(self, name: str, value: Any) -> None:
         """QuickBooks behaves otherwise from now on."""
@@ -466,11 +476,29 @@ class Model:
         loop.call_later(DRAINED_AFTER, old.die)
         await self._succeed(timedelta(seconds=1))
 
-    async def _succeed(self, after: timedelta) -> None:
+    async def resign(self) -> None:
+        """The process is told to end, and hands the lease over once all it sent has an answer and is recorded."""
+        self.note("resigns")
+        old = self.process
+        old.leads = False
+        old.workers.stop_taking()
+        try:
+            async with asyncio.timeout(DRAINED_AFTER):
+                await old.workers.drained()
+                await old.reporter.flush()
+        except TimeoutError:
+            old.die()
+            await self._succeed(LEASE)
+            return
+        clean = not old.dead
+        old.die()
+        await self._succeed(timedelta(seconds=1), clean=clean)
+
+    async def _succeed(self, after: timedelta, *, clean: bool = False) -> None:
         last_seen = asyncio.get_running_loop().time()
         await asyncio.sleep(after.total_seconds())
         until = last_seen + (LEASE + SERVER_TIMEOUT + LOOKUP_LAG).total_seconds()
-        self.process = Process(self, TakeoverGrace(until=until))
+        self.process = Process(self, NO_GRACE if clean else TakeoverGrace(until=until))
         self.process.begin()
         self.note("another process leads")
 

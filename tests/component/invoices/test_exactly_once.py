@@ -10,6 +10,7 @@ from fixtures.invoices_scene import ACME, SERVER_TIMEOUT, Scene, eventually, run
 from fixtures.simulator_server import Door, RunningSimulator, minimal_invoice
 from qbsync.api.meta import REQUESTED_AT, Kind
 from qbsync.engine.grace import TakeoverGrace
+from qbsync.quickbooks.errors import NoAccessToken
 
 
 @pytest.fixture(scope="module")
@@ -303,3 +304,16 @@ async def test_an_inherited_object_deleted_during_the_grace_keeps_its_number(sim
         scene.apply("new", "A-1")
         await scene.until("new", "Created")
         assert time.monotonic() >= grace.until
+
+
+async def test_a_create_that_was_turned_away_for_its_token_goes_out_as_the_spec_is_then(scene: Scene) -> None:
+    scene.grant.on_rejected = NoAccessToken("the grant is being refreshed")
+    scene.door.fault({"operation": "create"}, {"status": 401})
+    scene.apply("a", "A-1")
+    await eventually(
+        lambda: bool(scene.door.requests("create")) and not scene.workers.in_work, "a create that was refused"
+    )
+    scene.edit("a", customerMemo="changed")
+    await scene.until("a", "Created")
+    (invoice,) = scene.door.invoices("A-1")
+    assert invoice["CustomerMemo"]["value"] == "changed"

@@ -283,6 +283,22 @@ async def test_a_stale_sync_token_is_read_and_decided_again(scene: Scene) -> Non
     assert (invoice["CustomerMemo"], invoice["ShipDate"]) == ({"value": "Thank you"}, "2027-01-01")
 
 
+async def test_a_change_during_the_lookup_is_not_lost_while_another_update_is_under_way(scene: Scene) -> None:
+    """Looked at together, each object comes to its own end."""
+    for name in ("a", "b"):
+        await created(scene, name, f"{name.upper()}-1")
+    scene.door.fault({"operation": "query"}, {"delaySeconds": 0.3})
+    scene.door.fault({"operation": "update"}, {"delaySeconds": 0.8})
+    for name in ("a", "b"):
+        scene.edit(name, customerMemo="first")
+    await eventually(lambda: scene.workers.in_work == 2, "both looked up")
+    scene.edit("a", customerMemo="second")
+    await scene.until("b", "Updated")
+    await scene.until("a", "Updated")
+    memos = {row["DocNumber"]: row.get("CustomerMemo") for row in scene.door.invoices()}
+    assert (memos["A-1"], memos["B-1"]) == ({"value": "second"}, {"value": "first"})
+
+
 # -- Observe, and the accountant's question -------------------------------------------------------------------
 
 

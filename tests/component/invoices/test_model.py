@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, given, note, seed, settings
+from hypothesis import HealthCheck, Phase, example, given, note, seed, settings
 from hypothesis import strategies as st
 
 from component.invoices.model import Model
@@ -43,9 +43,24 @@ EFFECTS: list[dict[str, Any]] = [
     {"delaySeconds": 119},
     {"delaySeconds": 125},
 ]
+BATCH_EFFECTS: list[dict[str, Any]] = [
+    *EFFECTS,
+    {"commitItems": 1},
+    {"commitItems": 1, "drop": "after"},
+    {"status": 429, "commitAfterSeconds": 100},
+    {"fault": "1040"},
+]
+ITEM_EFFECTS: list[dict[str, Any]] = [
+    {"fault": "6000", "status": 500},
+    {"fault": "6000", "status": 500, "commit": True},
+    {"fault": "2010"},
+    {"fault": "3001", "commit": True},
+]
 MOMENTS = [
     "before create",
     "after create",
+    "before batch",
+    "after batch",
     "before update",
     "after update",
     "before void",
@@ -80,11 +95,14 @@ steps = st.one_of(
         st.sampled_from(EFFECTS),
     ),
     _steps("trouble", st.just("create"), st.sampled_from(EFFECTS)),
+    _steps("trouble", st.just("batch"), st.sampled_from(BATCH_EFFECTS)),
+    _steps("trouble_with_item", st.sampled_from(ITEM_EFFECTS)),
     _steps("switch", st.just("requestidMemory"), st.sampled_from(["replay", "forget", "fault600"])),
     _steps("switch", st.just("duplicateDocCheck"), st.booleans()),
     _steps("arm", st.sampled_from(MOMENTS)),
     _steps("crash"),
     _steps("freeze"),
+    _steps("resign"),
     _steps("wait", st.sampled_from([0.05, 0.3, 1.0, 5.0, 40.0, 130.0, 400.0])),
     _steps("wait", st.sampled_from([0.05, 0.3, 1.0, 5.0])),
 )
@@ -97,6 +115,7 @@ async def play(history_seed: int, history: list[Step]) -> None:
         await _play(model, history)
     finally:
         model.over = True
+        played.update(model.writes)
 
 
 async def _play(model: Model, history: list[Step]) -> None:
@@ -120,6 +139,32 @@ async def _play(model: Model, history: list[Step]) -> None:
     suppress_health_check=list(HealthCheck),
 )
 @given(st.integers(1, 10**6), st.lists(steps, min_size=10, max_size=40))
+@example(
+    # A change between lookup and update, while the update of another object is under way.
+    1,
+    [
+        ("apply", ("a", "N-1", "Retain", "2027-02-15", "named")),
+        ("apply", ("c", "N-2", "Retain", "2027-01-15", "")),
+        ("wait", (5.0,)),
+        ("apply", ("a", "N-1", "Retain", "2027-01-15", "")),
+        ("edit", ("c", "100.00", "x")),
+        ("apply", ("b", "N-2", "Retain", "2027-01-15", "")),
+        ("resign", ()),
+        ("apply", ("a", "N-1", "Retain", "2027-01-15", "")),
+    ],
+)
+@example(
+    # A process ends cleanly while a customer is still being created, for which another object has another name.
+    1,
+    [
+        ("apply", ("a", "N-1", "Retain", "2027-01-15", "unnumbered addressed mailed")),
+        ("ask", ("a",)),
+        ("trouble", ("create", {"commitAfterSeconds": 3})),
+        ("apply", ("b", "N-1", "Retain", "2027-01-15", "unnumbered addressed mailed")),
+        ("wait", (1.0,)),
+        ("resign", ()),
+    ],
+)
 def histories(history_seed: int, history: list[Step]) -> None:
     note(f"seed of this run: {SEED}")
     played["histories"] += 1
@@ -129,6 +174,6 @@ def histories(history_seed: int, history: list[Step]) -> None:
 
 def test_no_history_breaks_a_rule(record_property: Callable[[str, object], None]) -> None:
     histories()
-    steps_played = played["steps"]
-    record_property("figure", f"invoices: {played['histories']} histories, {steps_played} steps, seed {SEED}")
+    record_property("figure", f"invoices: {played['histories']} histories, seed {SEED}, {dict(played)}")
     assert played["histories"] >= HISTORIES
+    assert played["batch"] > played["histories"] / 10

@@ -164,3 +164,70 @@ async def test_a_failed_call_gives_its_slot_back() -> None:
 def test_a_limit_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         CompanyLimiter(clock=FakeClock(), per_second=0)
+
+
+# -- batches --------------------------------------------------------------------------------------------------
+
+
+async def _hold(limiter: CompanyLimiter, release: asyncio.Event, started: list[int], number: int) -> None:
+    async with limiter.batch_slot():
+        started.append(number)
+        await release.wait()
+
+
+async def test_batches_leave_one_of_ten_slots_to_single_calls() -> None:
+    work = calls(per_second=1000, batches_per_minute=1000)
+    release, started = asyncio.Event(), list[int]()
+    bulk = [asyncio.create_task(_hold(work.limiter, release, started, number)) for number in range(20)]
+    await settle()
+    assert started == list(range(9))
+    await work.one(0, 0.0)
+    assert work.limiter.waiting == 11
+    release.set()
+    await work.clock.advance(timedelta(seconds=1))
+    await asyncio.gather(*bulk)
+    assert started == list(range(20))
+
+
+async def test_batches_leave_two_of_ten_calls_a_second_to_single_calls() -> None:
+    work = calls(concurrent=100)
+    release, started = asyncio.Event(), list[int]()
+    release.set()
+    bulk = [asyncio.create_task(_hold(work.limiter, release, started, number)) for number in range(12)]
+    await settle()
+    assert len(started) == 8
+    await work.run(0.0, 0.0)
+    assert [start for start, _ in work.spans] == [0, 0]
+    await work.clock.advance(timedelta(seconds=2))
+    await asyncio.gather(*bulk)
+
+
+async def test_forty_batches_a_minute() -> None:
+    work = calls(per_second=10_000, concurrent=10_000)
+    release, started = asyncio.Event(), list[int]()
+    release.set()
+    bulk = [asyncio.create_task(_hold(work.limiter, release, started, number)) for number in range(41)]
+    await settle(rounds=500)
+    await work.clock.advance(timedelta(seconds=59))
+    assert len(started) == 40
+    await work.clock.advance(timedelta(seconds=1))
+    await asyncio.gather(*bulk)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+async def test_a_small_share_still_has_room_for_batches(limit: int) -> None:
+    limiter = CompanyLimiter(clock=FakeClock(), per_second=limit, per_minute=limit, concurrent=limit)
+    async with limiter.batch_slot():
+        pass
+
+
+async def test_a_pause_holds_batches_back_as_well() -> None:
+    work = calls()
+    release, started = asyncio.Event(), list[int]()
+    release.set()
+    work.limiter.pause(timedelta(seconds=60))
+    bulk = asyncio.create_task(_hold(work.limiter, release, started, 0))
+    await work.clock.advance(timedelta(seconds=59))
+    assert started == []
+    await work.clock.advance(timedelta(seconds=1))
+    await bulk

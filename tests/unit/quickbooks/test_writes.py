@@ -110,7 +110,7 @@ async def test_a_batch_finds_its_items_by_bid() -> None:
         {**faults({"Message": "m", "Detail": "d", "code": "2500"}), "bId": "b1"},
         {"Invoice": {"Id": "77", "SyncToken": "0"}, "bId": "b0"},
     )
-    outcomes = await there.client.batch(items(), before_send=nothing)
+    outcomes = await there.client.batch(items)
     created, refused = outcomes["b0"], outcomes["b1"]
     assert isinstance(created, Entity)
     assert (created["Id"], created.intuit_tid) == ("77", "1-5f733c5a-55d0ff60")
@@ -127,7 +127,7 @@ async def test_a_batch_finds_its_items_by_bid() -> None:
 async def test_the_recorded_batch_is_understood() -> None:
     there = company(recorded("batch__basic"))
     asked = [BatchItem("bid1", "Vendor", {}), BatchItem("bid2", "Invoice", {})]
-    outcomes = await there.client.batch(asked, before_send=nothing)
+    outcomes = await there.client.batch(lambda: asked)
     vendor, invoice = outcomes["bid1"], outcomes["bid2"]
     assert isinstance(vendor, Entity)
     assert vendor["DisplayName"] == "Boraski Family Store"
@@ -152,7 +152,7 @@ async def test_the_recorded_batch_is_understood() -> None:
     ],
 )
 async def test_an_item_without_a_clear_answer_is_unknown(part: object) -> None:
-    outcomes = await batch_answer(*([part] if part else [])).client.batch(items(1), before_send=nothing)
+    outcomes = await batch_answer(*([part] if part else [])).client.batch(lambda: items(1))
     outcome = outcomes["b0"]
     assert isinstance(outcome, errors.QuickBooksError)
     assert errors.outcome_unknown(outcome)
@@ -160,13 +160,13 @@ async def test_an_item_without_a_clear_answer_is_unknown(part: object) -> None:
 
 async def test_an_item_answered_twice_is_unknown() -> None:
     part = {"bId": "b0", "Invoice": {"Id": "1"}}
-    outcome = (await batch_answer(part, part).client.batch(items(1), before_send=nothing))["b0"]
+    outcome = (await batch_answer(part, part).client.batch(lambda: items(1)))["b0"]
     assert isinstance(outcome, errors.ServerFailure)
 
 
 async def test_an_item_refused_at_the_door_was_not_executed() -> None:
     part = {"bId": "b0", **faults({"code": "3200", "Detail": "Token expired: abc"}, kind="AUTHENTICATION")}
-    outcome = (await batch_answer(part).client.batch(items(1), before_send=nothing))["b0"]
+    outcome = (await batch_answer(part).client.batch(lambda: items(1)))["b0"]
     assert isinstance(outcome, errors.Unauthorized)
     assert not errors.outcome_unknown(outcome)
     assert "abc" not in f"{outcome} {outcome.detail}"
@@ -185,7 +185,35 @@ async def test_an_item_refused_at_the_door_was_not_executed() -> None:
 async def test_a_batch_that_intuit_would_refuse_is_not_sent(wrong: list[BatchItem]) -> None:
     there = company()
     with pytest.raises(ValueError, match="batch"):
-        await there.client.batch(wrong, before_send=nothing)
+        await there.client.batch(lambda: wrong)
+
+
+async def test_a_batch_is_composed_anew_when_it_is_repeated_with_another_token() -> None:
+    there = company(
+        recorded("error__401"),
+        answer({"BatchItemResponse": [{"Invoice": {"Id": "77", "SyncToken": "0"}, "bId": "b1"}]}),
+    )
+    left = items(2)
+
+    def compose() -> list[BatchItem]:
+        said = list(left)
+        left.pop(0)
+        return said
+
+    outcomes = await there.client.batch(compose)
+    sent = [json.loads(request.body)["BatchItemRequest"] for request in there.transport.requests]
+    assert [[item["bId"] for item in batch] for batch in sent] == [["b0", "b1"], ["b1"]]
+    assert list(outcomes) == ["b1"]
+
+
+async def test_what_composing_a_batch_raises_keeps_it_at_home() -> None:
+    def compose() -> list[BatchItem]:
+        raise RuntimeError("not now")
+
+    there = company()
+    with pytest.raises(RuntimeError, match="not now"):
+        await there.client.batch(compose)
+    assert there.transport.requests == []
 
 
 # -- change data capture --------------------------------------------------------------------------------------

@@ -24,8 +24,7 @@ from qbsync.quickbooks.errors import NoAnswer, NotSent
 from qbsync.quickbooks.limits import CompanyLimiter
 from qbsync.quickbooks.oauth import QUICKBOOKS_PRODUCTION, QUICKBOOKS_SANDBOX, Provider
 from qbsync.quickbooks.transport import HttpRequest, HttpResponse, Transport
-from qbsync.tokens.errors import TokenUnavailable
-from qbsync.tokens.reconcile import EndpointRefused
+from qbsync.tokens.errors import EndpointRefused, TokenUnavailable
 from qbsync.tokens.spec import GrantSpec
 
 REQUESTS_PER_SECOND = 10

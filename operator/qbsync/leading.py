@@ -44,10 +44,11 @@ from qbsync.quickbooks.oauth import OAuthClient
 from qbsync.quickbooks.transport import Transport
 from qbsync.settings import InvoiceEvents, OperatorSettings
 from qbsync.telemetry.metrics import Metrics
+from qbsync.tokens.counters import COUNTED_EVERY
 from qbsync.tokens.keeper import Keeper
 from qbsync.tokens.keyring import Keyring
 from qbsync.tokens.parting import Parting
-from qbsync.tokens.reconcile import COUNTED_EVERY, ConnectionReconciler
+from qbsync.tokens.reconcile import ConnectionReconciler
 from qbsync.tokens.spec import GrantSpec, KeeperSettings
 from qbsync.tokens.spool import Spool
 

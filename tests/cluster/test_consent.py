@@ -45,7 +45,7 @@ class Connecting:
             if not name.startswith(("QBSYNC_", "ENCRYPTION_"))
         }
         self._process = subprocess.Popen(
-            [str(COMMAND), "connect", f"{stage.namespace}/acme", "--no-browser", *options],
+            [str(COMMAND), "connect", f"{stage.namespace}/acme", "--no-browser", "--port", "0", *options],
             env=environment | {"KUBECONFIG": str(stage.kubectl.kubeconfig)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

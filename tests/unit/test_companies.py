@@ -13,7 +13,7 @@ from qbsync.engine.breaker import Circuits
 from qbsync.engine.keys import Company
 from qbsync.quickbooks.oauth import QUICKBOOKS_PRODUCTION, QUICKBOOKS_SANDBOX
 from qbsync.quickbooks.transport import HttpTransport
-from qbsync.tokens.reconcile import EndpointRefused
+from qbsync.tokens.errors import EndpointRefused
 from qbsync.tokens.spec import GrantSpec
 
 CLOSED = EndpointPolicy.of(allow_custom_endpoints=False, custom_endpoint=())

@@ -8,13 +8,22 @@ import typer
 def connect(
     connection: Annotated[str, typer.Argument(help="NAME, or NAMESPACE/NAME, of the connection.")],
     port: Annotated[
-        int, typer.Option(help="Of http://localhost:PORT/callback; 0 takes a free one.", min=0, max=65535)
-    ] = 0,
+        int | None,
+        typer.Option(
+            help="Where to listen on this machine; 0 takes a free one [that of --redirect-uri, else 8000].",
+            min=0,
+            max=65535,
+        ),
+    ] = None,
     paste: Annotated[
         bool, typer.Option("--paste", help="Do not listen: paste the address that the consent ends at.")
     ] = False,
     redirect_uri: Annotated[
-        str | None, typer.Option(help="With --paste: an https address that is registered with the app.")
+        str | None,
+        typer.Option(
+            help="As registered with the app [http://localhost:PORT/callback]. An https address leads to --port "
+            "here by a tunnel or an ingress of yours, or nowhere: then --paste."
+        ),
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the link.")] = False,
     client_id: Annotated[
@@ -24,7 +33,8 @@ def connect(
 ) -> None:
     """Connect a company, or connect it again: open the consent page, and hand the answer to the operator.
 
-    Production keys forbid localhost, so they need --paste: consent, and paste the https address you end at.
+    Intuit registers no localhost for production keys: there --redirect-uri is an https address of yours, and you
+    --paste the address that the consent ends at, or have it lead to --port on this machine.
     """
     from qbsync.cli import connect_work  # noqa: PLC0415 - the operator does not load it
 

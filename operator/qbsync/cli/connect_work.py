@@ -5,15 +5,16 @@ import base64
 import contextlib
 import secrets
 import webbrowser
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from qbsync.api.connection import Environment, QuickBooksConnectionSpec
 from qbsync.api.meta import API_VERSION, REQUESTED_AT, Kind
-from qbsync.cli import output, session
+from qbsync.cli import output, redirect, session
+from qbsync.cli.callback import CannotListen, listening
+from qbsync.cli.redirect import RedirectRefused
 from qbsync.kube.desk import Desk
 from qbsync.kube.errors import KubeError
 from qbsync.quickbooks.oauth import QUICKBOOKS_PRODUCTION, QUICKBOOKS_SANDBOX, Provider
@@ -22,15 +23,7 @@ from qbsync.tokens.consent import LIFETIME, Callback, CallbackRefused, Consent
 from qbsync.tokens.credentials import CredentialsMissing, read_credentials
 from qbsync.tokens.spec import Trigger
 
-_PATH: Final = "/callback"
-_DONE: Final = "/done"
-_PAGE: Final = "<!doctype html><title>qbsync</title><p>{}</p>"
-_HEADERS: Final = (
-    "Content-Type: text/html; charset=utf-8\r\nReferrer-Policy: no-referrer\r\nCache-Control: no-store\r\n"
-    "Connection: close\r\n"
-)
 _POLL: Final = 0.5
-_LONGEST_LINE: Final = 16_384
 
 
 class Impossible(Exception):
@@ -42,7 +35,8 @@ class Options:
     """The options of `qbsync connect`."""
 
     connection: str
-    port: int
+    port: int | None
+    """On this machine's loopback; None: that of `redirect_uri`, else 8000."""
     paste: bool
     redirect_uri: str | None
     browser: bool
@@ -58,7 +52,7 @@ def connect(options: Options) -> int:
         namespace, _, name = options.connection.rpartition("/")
         try:
             return await _Connecting(desk, namespace or default, name, options).run()
-        except (Impossible, CallbackRefused, CredentialsMissing) as error:
+        except (Impossible, RedirectRefused, CannotListen, CallbackRefused, CredentialsMissing) as error:
             output.complain(error)
             return output.FAILED
 
@@ -88,44 +82,36 @@ class _Connecting:
     # -- the person ----------------------------------------------------------------------------------------
 
     async def _pasted(self, spec: QuickBooksConnectionSpec, provider: Provider, client_id: str) -> int:
-        redirect = self.options.redirect_uri
-        if redirect is None:
-            raise Impossible("--paste needs --redirect-uri: an https address that is registered with the app")
-        if spec.environment is Environment.PRODUCTION and urlsplit(redirect).scheme != "https":
-            raise Impossible("production keys need an https address: --redirect-uri https://…")
+        address = redirect.pasted(spec.environment, address=self.options.redirect_uri)
         consent = Consent(_now())
-        self._send_off(provider, client_id, redirect, consent, spec)
+        self._send_off(provider, client_id, address, consent, spec)
         output.say(
             "Then paste the whole address that you end at (it holds the code; the page may not exist):"
         )
-        address = await asyncio.to_thread(input)
-        return await self._hand_over(consent.accept(address, now=_now()), redirect)
+        pasted = await asyncio.to_thread(input)
+        return await self._hand_over(consent.accept(pasted, now=_now()), address)
 
     async def _called_back(self, spec: QuickBooksConnectionSpec, provider: Provider, client_id: str) -> int:
-        if spec.environment is Environment.PRODUCTION:
-            raise Impossible(
-                "Intuit forbids localhost for production keys: use --paste with --redirect-uri https://…"
-            )
+        chosen = redirect.choose(spec.environment, address=self.options.redirect_uri, port=self.options.port)
         consent = Consent(_now())
-        async with listening(consent, port=self.options.port) as (port, arrived):
-            redirect = f"http://localhost:{port}{_PATH}"
-            self._send_off(provider, client_id, redirect, consent, spec)
+        async with listening(consent, chosen) as arrival:
+            self._send_off(provider, client_id, arrival.redirect_uri, consent, spec)
             try:
-                callback = await asyncio.wait_for(arrived, LIFETIME.total_seconds())
+                callback = await asyncio.wait_for(arrival.callback, LIFETIME.total_seconds())
             except TimeoutError:
                 raise Impossible("nobody consented within 10 minutes: run the command again") from None
-            return await self._hand_over(callback, redirect)
+            return await self._hand_over(callback, arrival.redirect_uri)
 
     def _send_off(
         self,
         provider: Provider,
         client_id: str,
-        redirect: str,
+        address: str,
         consent: Consent,
         spec: QuickBooksConnectionSpec,
     ) -> None:
-        url = provider.consent_url(client_id=client_id, redirect_uri=redirect, state=consent.state)
-        output.say(f"The app has to know the redirect address {redirect}")
+        url = provider.consent_url(client_id=client_id, redirect_uri=address, state=consent.state)
+        output.say(f"The redirect address {address} has to be registered with the app, exactly so")
         output.say(f"Consent for company {spec.realm_id} here, within 10 minutes:")
         print(url, flush=True)
         if self.options.browser:
@@ -133,9 +119,9 @@ class _Connecting:
 
     # -- the operator --------------------------------------------------------------------------------------
 
-    async def _hand_over(self, callback: Callback, redirect: str) -> int:
+    async def _hand_over(self, callback: Callback, address: str) -> int:
         request = f"connect-{_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-        await self.desk.apply(self._document(callback, redirect), force=True)
+        await self.desk.apply(self._document(callback, address), force=True)
         try:
             await self.desk.annotate(Kind.CONNECTION, self.namespace, self.name, {REQUESTED_AT: request})
         except KubeError:
@@ -176,11 +162,11 @@ class _Connecting:
             )
         return found
 
-    def _document(self, callback: Callback, redirect: str) -> dict[str, Any]:
+    def _document(self, callback: Callback, address: str) -> dict[str, Any]:
         content = {
             authorization.CODE: callback.code.get_secret_value(),
             authorization.REALM_ID: callback.realm,
-            authorization.REDIRECT_URI: redirect,
+            authorization.REDIRECT_URI: address,
         }
         return {
             "apiVersion": "v1",
@@ -193,51 +179,6 @@ class _Connecting:
             },
             "data": {key: base64.b64encode(value.encode()).decode() for key, value in content.items()},
         }
-
-
-@contextlib.asynccontextmanager
-async def listening(consent: Consent, *, port: int) -> AsyncIterator[tuple[int, "asyncio.Future[Callback]"]]:
-    """Take the callback on this machine's loopback; yields the port, and what will be the answer."""
-    arrived: asyncio.Future[Callback] = asyncio.get_running_loop().create_future()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, ValueError, asyncio.IncompleteReadError):
-            line = (await reader.readline()).decode("latin-1").split()
-            writer.write(_answer(line, consent, arrived).encode())
-            await writer.drain()
-        writer.close()
-
-    try:
-        server = await asyncio.start_server(serve, "127.0.0.1", port, limit=_LONGEST_LINE)
-    except OSError as error:
-        raise Impossible(
-            f"port {port} cannot be listened on ({error.strerror}): take another --port"
-        ) from None
-    async with server:
-        yield server.sockets[0].getsockname()[1], arrived
-
-
-def _answer(line: list[str], consent: Consent, arrived: "asyncio.Future[Callback]") -> str:
-    """One request. The browser is sent on at once, so that the code does not stay in its address bar."""
-    target = line[1] if len(line) == 3 and line[0] == "GET" else ""
-    path = urlsplit(target).path
-    if path == _DONE:
-        return _response("200 OK", "Done: see the terminal. You can close this page.")
-    if path != _PATH:
-        return _response("404 Not Found", "Nothing is here.")
-    try:
-        callback = consent.accept(target, now=_now())
-    except CallbackRefused as error:
-        if consent.used and not arrived.done():
-            arrived.set_exception(error)
-        return _response("400 Bad Request", str(error))
-    arrived.set_result(callback)
-    return _response("303 See Other", "", f"Location: {_DONE}\r\n")
-
-
-def _response(status: str, text: str, more: str = "") -> str:
-    page = _PAGE.format(text)
-    return f"HTTP/1.1 {status}\r\n{_HEADERS}{more}Content-Length: {len(page.encode())}\r\n\r\n{page}"
 
 
 def _provider(spec: QuickBooksConnectionSpec) -> Provider:

@@ -8,6 +8,8 @@ TokenError
 ├── SecretConflict      the token Secret's name is taken by something that is not ours
 └── TokenUnavailable    no usable access token can be had now
 
+EndpointRefused         the operator's flags do not let a connection talk to its endpoints
+
 No message of any of them holds key material or a token.
 """
 
@@ -54,3 +56,7 @@ class TokenUnavailable(TokenError, NoAccessToken):
         super().__init__(message)
         self.reason = reason
         self.message = message
+
+
+class EndpointRefused(Exception):
+    """The operator's flags do not let this connection talk to its endpoints; says what to do."""

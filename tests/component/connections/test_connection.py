@@ -62,6 +62,7 @@ class Scene:
         allow: bool = True,
         closed: str | None = None,
         after: "Scene | None" = None,
+        keyring: Keyring = KEYS,
     ) -> None:
         """`after`: the process before this one; what it wrote is there."""
         clock, rng = AheadClock(), random.Random(1)
@@ -76,20 +77,22 @@ class Scene:
             objects=self.objects, store=self.store, clock=clock, rng=rng, observer=self.noted
         )
         self.transport = HttpTransport(max_connections=5)
+        self.fence = Leading()
         self.woken: list[tuple[str, bool]] = []
         self.due: list[Key] = []
+        self.circuits = Circuits(clock=clock, rng=rng)
         self.keeper = Keeper(
             secrets=self.secrets,
             oauth=OAuthClient(transport=self.transport),
-            keyring=KEYS,
+            keyring=keyring,
             clock=clock,
             rng=rng,
-            fence=Leading(),
+            fence=self.fence,
             process_id="test",
             inspect=self._inspect,
+            circuits=self.circuits,
         )
         self.terminating = False
-        self.circuits = Circuits(clock=clock, rng=rng)
         self.clients = clients = CompanyClients(
             circuits=self.circuits,
             transport=self.transport,

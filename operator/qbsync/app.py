@@ -226,7 +226,9 @@ class _Process:
         broken = running.exception() if running.done() else None
         running.cancel()
         await leadership.close()
-        await election.stop(release=drained and holding and broken is None)
+        # Whoever comes next has to wait out what is left of our grace as well, so it must not find the lease free.
+        clean = drained and holding and broken is None and leadership.grace.is_over(time.monotonic())
+        await election.stop(release=clean)
         if broken is not None:
             logger.error("stopped, since %s", broken)
         logger.info("stopped", extra={"drained": drained})

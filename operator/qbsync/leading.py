@@ -101,6 +101,8 @@ class Leadership:
         closed_namespace: str | None,
         spool: Spool,
     ) -> None:
+        self.grace = grace
+        """How long a predecessor's requests may still be at work."""
         self._settings, self._api, self._metrics = settings, api, metrics
         self._clock = clock
         self._sending = SendingFence(election)

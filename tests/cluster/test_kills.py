@@ -128,6 +128,28 @@ def test_handed_over_cleanly_with_outcomes_unknown(new_stage: NewStage) -> None:
     assert outcomes(objects) == {"Recovered": count}
 
 
+def test_a_successor_that_ends_before_the_grace_is_over_hands_the_rest_of_it_on(new_stage: NewStage) -> None:
+    """Its own end is clean; but the batch of the one before is still at work, and nobody has recorded that."""
+    count = 20
+    limit = ("--quickbooks-server-timeout", "15s", "--lease-duration", "3s")
+    stage = new_stage("--server-timeout", "15s", profile="unlimited")
+    first = stage.operator(scaled=limit)
+    stage.connected()
+    watch = stage.watch()
+    stage.simulator.fault({"operation": "batch"}, {"delaySeconds": 14})
+    stage.apply(*(manifests.invoice(f"inv-{n:03}") for n in range(count)))
+    eventually(lambda: _at_work(stage), what="a batch at work", timeout=30)
+    first.kill()
+    second = stage.operator(scaled=limit)
+    assert second.await_message("leading")["clean"] is False
+    assert second.terminate() == 0
+    assert _at_work(stage)
+    assert stage.operator(scaled=limit).await_message("leading")["clean"] is False
+    objects = await_all_ready(watch, count, timeout=90)
+    assert_exactly_one_each(stage, count)
+    assert set(outcomes(objects)) <= {"Created", "Recovered"}
+
+
 def test_a_frozen_leader_sends_nothing_when_it_wakes(new_stage: NewStage) -> None:
     """A paused virtual machine: another one took over meanwhile, and QuickBooks forgets requestids."""
     count = 60

@@ -32,9 +32,13 @@ class TakeoverGrace:
         """Whether a predecessor that ended without a word may have sent for this object."""
         return snapshot.inherited and self.until != NO_GRACE.until
 
+    def is_over(self, monotonic: float) -> bool:
+        """Whether nothing of a predecessor's can still be at work."""
+        return monotonic >= self.until
+
     def remaining(self, snapshot: Snapshot, *, monotonic: float) -> timedelta | None:
         """How long a create for this object has to wait; None: not at all."""
-        if not snapshot.inherited or monotonic >= self.until:
+        if not snapshot.inherited or self.is_over(monotonic):
             return None
         return timedelta(seconds=self.until - monotonic)
 

@@ -103,6 +103,7 @@ class Process:
     def __init__(self, model: "Model", grace: TakeoverGrace) -> None:
         clock, rng = LoopClock(), random.Random(model.rng.random())
         self.model, self.dead, self.leads = model, False, True
+        self.grace = grace
         self.die_at: str | None = None
         client = CompanyClient(
             origin="https://quickbooks.example",
@@ -490,9 +491,9 @@ class Model:
             old.die()
             await self._succeed(LEASE)
             return
-        clean = not old.dead
+        clean = not old.dead and old.grace.is_over(asyncio.get_running_loop().time())
         old.die()
-        await self._succeed(timedelta(seconds=1), clean=clean)
+        await self._succeed(timedelta(seconds=1) if clean else LEASE, clean=clean)
 
     async def _succeed(self, after: timedelta, *, clean: bool = False) -> None:
         last_seen = asyncio.get_running_loop().time()

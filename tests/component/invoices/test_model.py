@@ -154,6 +154,20 @@ async def _play(model: Model, history: list[Step]) -> None:
     ],
 )
 @example(
+    # A process ends while the grace after the death of the one before is not over.
+    75,
+    [
+        ("apply", ("a", "N-1", "Retain", "2027-01-15", "")),
+        ("crash", ()),
+        ("crash", ()),
+        ("trouble", ("batch", {"delaySeconds": 30})),
+        ("resign", ()),
+        ("wait", (0.3,)),
+        ("crash", ()),
+        ("resign", ()),
+    ],
+)
+@example(
     # A process ends cleanly while a customer is still being created, for which another object has another name.
     1,
     [

@@ -171,16 +171,23 @@ class Refresher:
     async def _release(self, session: Session, claimed: Claimed) -> None:
         """Take the intent back: nothing was sent with it, or certainly not processed.
 
+        An earlier use of the token may still be running: then the intent stays, for others to wait.
         If that fails it stands until others have seen it unchanged for long enough; we know better.
         Raises `Paused` if this process may not act any more.
         """
+        spent = session.spent
+        now = self._clock.monotonic()
+        if spent is None or not spent.is_of(claimed.grant) or now >= spent.running_until:
+            await self._close(session, claimed)
+        if self._lost(session):
+            raise pauses.not_leading()
+
+    async def _close(self, session: Session, claimed: Claimed) -> None:
         draft = Draft(grant=claimed.grant, rejection=claimed.stored.rejection)
         try:
             await self._store.write(session.spec, claimed.stored, draft)
         except KubeError as error:
             logger.info("intent of %s/%s not taken back: %s", *session.spec.key, describe(error))
-        if self._lost(session):
-            raise pauses.not_leading()
 
     async def _spend(self, session: Session, claimed: Claimed, client: ClientCredentials, ask: Ask) -> None:
         """Step 4 and what follows from its outcome."""
@@ -323,10 +330,8 @@ class Refresher:
         raise pauses.failed(str(error), self._retry_delay(session, call))
 
     async def _unspent(self, session: Session, call: Call) -> None:
-        """This use of the token came to nothing; an earlier one may still be running, then the intent stays."""
+        """This use of the token came to nothing."""
         session.spent = call.earlier
-        if call.earlier is not None and self._clock.monotonic() < call.earlier.running_until:
-            return
         await self._release(session, call.claimed)
 
     def _perhaps_processed(self, session: Session, call: Call, message: str, intuit_tid: str | None) -> None:

@@ -296,6 +296,24 @@ async def test_a_claim_that_grew_old_is_released_and_made_again() -> None:
     assert health.sequence == 3
 
 
+async def test_a_claim_that_sends_nothing_leaves_the_lock_of_a_use_that_may_be_running() -> None:
+    """With a dead access token it is claimed again after a quarter of QuickBooks' limit; others wait for all of it."""
+    world = World()
+    keeper = await _due(world, minutes=61)
+    world.endpoint.script.append(LOST_UNSPENT)
+    health = await keeper.ensure(world.spec)
+    assert world.intent() is not None
+
+    async def lose(verb: str, name: str) -> None:
+        world.fence.held = verb != "replace"
+
+    world.secrets.before = lose
+    await world.until(health.next_due)
+    await keeper.ensure(world.spec)
+    assert len(world.sent()) == 2
+    assert world.intent() is not None
+
+
 async def test_the_call_gets_what_is_left_of_the_deadline() -> None:
     world = World()
     keeper = await _due(world)

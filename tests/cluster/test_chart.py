@@ -183,7 +183,12 @@ def test_image(helm: Helm, image: Mapping[str, str], expected: str) -> None:
     assert container(helm.template(values(image=image)))["image"] == expected
 
 
-@pytest.mark.parametrize("given", [values(), FULL], ids=["defaults", "everything"])
+WEBHOOKS = values(
+    webhooks={"enabled": True, "service": {"port": 80, "annotations": {"example.com/way": "in"}}}
+)
+
+
+@pytest.mark.parametrize("given", [values(), FULL, WEBHOOKS], ids=["defaults", "everything", "webhooks"])
 def test_the_operator_knows_every_argument(helm: Helm, given: Mapping[str, Any]) -> None:
     """With all its arguments understood, the first thing that it misses is the key."""
     rendered = container(helm.template(given))
@@ -212,6 +217,25 @@ def test_a_keyring_is_mounted_instead_of_one_key_in_the_environment(helm: Helm) 
     assert mount["readOnly"] is True
     volumes = one(manifests, "Deployment")["spec"]["template"]["spec"]["volumes"]
     assert {"name": mount["name"], "secret": {"secretName": KEYS}} in volumes
+
+
+def test_webhooks_have_a_port_and_a_service_of_their_own(helm: Helm) -> None:
+    manifests = helm.template(WEBHOOKS)
+    services = {each["metadata"]["name"]: each for each in manifests if each["kind"] == "Service"}
+    assert set(services) == {"qbsync-metrics", "qbsync-webhooks"}
+    service = services["qbsync-webhooks"]
+    assert service["metadata"]["annotations"] == {"example.com/way": "in"}
+    assert service["spec"]["ports"] == [{"name": "webhooks", "port": 80, "targetPort": "webhooks"}]
+    labels = one(manifests, "Deployment")["spec"]["template"]["metadata"]["labels"]
+    assert service["spec"]["selector"].items() <= labels.items()
+    rendered = container(manifests)
+    ports = {port["name"]: port["containerPort"] for port in rendered["ports"]}
+    environment = {entry["name"]: entry for entry in rendered["env"]}
+    assert environment["QBSYNC_WEBHOOK_LISTEN"]["value"] == f":{ports['webhooks']}"
+    assert environment["POD_IP"]["valueFrom"] == {"fieldRef": {"fieldPath": "status.podIP"}}
+    without = container(helm.template(values()))
+    assert not {"QBSYNC_WEBHOOK_LISTEN", "POD_IP"} & {entry["name"] for entry in without["env"]}
+    assert [port["name"] for port in without["ports"]] == ["http"]
 
 
 def test_everything_given_arrives(helm: Helm) -> None:

@@ -17,6 +17,10 @@ class MemoryObjects:
         self.objects: dict[tuple[Kind, str, str], dict[str, Any]] = {}
         self.writes = 0
         self.outages = 0
+        self.no_finalizers = 0
+        """So many changes of finalizers are refused as unavailable."""
+        self.last: dict[str, Any] = {}
+        """The object that went last, as it was."""
         self.invalid = False
         self.watcher: Callable[[Kind, str, dict[str, Any]], None] | None = None
         """Hears of what the operator itself changes but for statuses."""
@@ -96,6 +100,9 @@ class MemoryObjects:
         body = await self.read(kind, namespace, name)
         if body["metadata"]["uid"] != uid:
             raise errors.NotFound("another object", status=404)
+        if self.no_finalizers:
+            self.no_finalizers -= 1
+            raise errors.Unavailable("no answer")
         others = [known for known in body["metadata"].get("finalizers", ()) if known != finalizer]
         metadata = {
             **body["metadata"],
@@ -105,7 +112,7 @@ class MemoryObjects:
         body = self.objects[kind, namespace, name] = {**body, "metadata": metadata}
         gone = "deletionTimestamp" in metadata and not metadata["finalizers"]
         if gone:
-            del self.objects[kind, namespace, name]
+            self.last = self.objects.pop((kind, namespace, name))
         if self.watcher is not None:
             self.watcher(kind, "DELETED" if gone else "MODIFIED", body)
         return body

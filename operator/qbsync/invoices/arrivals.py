@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Sequence
 from datetime import timedelta
-from itertools import chain
 
 from qbsync.api.conditions import InvoiceReason
 from qbsync.api.invoice import Mode, Origin, Outcome, Send
@@ -15,16 +14,17 @@ from qbsync.invoices.candidate import Candidate
 from qbsync.invoices.compare import Carried, as_found
 from qbsync.invoices.connection import Connection
 from qbsync.invoices.creation import Creation
-from qbsync.invoices.currency import check_currency, customer_by_any_name
+from qbsync.invoices.currency import check_currency
 from qbsync.invoices.decide import Adopt, Create, Desired, Recover, Refuse, Surroundings, Wait, decide
-from qbsync.invoices.entries import missing_entries, needed_for, told
+from qbsync.invoices.entries import missing_entries, told
 from qbsync.invoices.errors import InvalidSpec, ReferenceMissing, SpecError
 from qbsync.invoices.labels import by_claim, by_id, by_uid_mark
 from qbsync.invoices.lines import net_total
-from qbsync.invoices.lookup import CompanyDirectory, existing
+from qbsync.invoices.lookup import existing
 from qbsync.invoices.mapping import mark_of
+from qbsync.invoices.names import learn_names
 from qbsync.invoices.outbox import Outbox
-from qbsync.invoices.references import Reference, customer_reference, names_in, references_of
+from qbsync.invoices.references import customer_reference, names_in, references_of
 from qbsync.invoices.search import ask, is_own, needs_intent, question
 from qbsync.invoices.settle import Settler
 from qbsync.quickbooks.client import CompanyClient
@@ -100,7 +100,7 @@ class Arrivals:
         self, candidates: Sequence[Candidate], connection: Connection, client: CompanyClient
     ) -> list[tuple[Invoice, ...]]:
         """For each candidate the invoices that may be its own; and every name in their specs is known then."""
-        await _learn(candidates, connection, client)
+        await learn_names(candidates, connection, client)
         questions = [
             question(
                 candidate,
@@ -245,19 +245,6 @@ class Arrivals:
                 )
             else:
                 self._settler.again(candidate)
-
-
-async def _learn(candidates: Sequence[Candidate], connection: Connection, client: CompanyClient) -> None:
-    """Look up every name in these specs, and what is needed to create those that are missing."""
-    references, directory = candidates[0].desk.references, CompanyDirectory(client)
-    specs = [candidate.spec.invoice for candidate in candidates]
-    customers: list[Reference] = []
-    if connection.multicurrency:
-        customers = [customer_by_any_name(spec.customer) for spec in specs]
-    named = chain(chain.from_iterable(map(references_of, specs)), customers)
-    await references.learn(named, directory)
-    further = (needed_for(spec, references, connection) for spec in specs)
-    await references.learn(list(chain.from_iterable(further)), directory)
 
 
 async def _with_remembered(

@@ -170,6 +170,11 @@ class Candidate:
         invoice = self.spec.invoice
         return statements(invoice, self.desk.references.resolve(references_of(invoice)))
 
+    def intended(self) -> tuple[Statement, ...]:
+        """The same, where names may be missing: for comparing only, never to be sent."""
+        invoice = self.spec.invoice
+        return statements(invoice, self.desk.references.intend(references_of(invoice)))
+
     @property
     def source_total(self) -> Decimal | None:
         return self.spec.source.total if self.spec.source is not None else None

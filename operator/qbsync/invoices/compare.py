@@ -122,5 +122,7 @@ def as_found(
     """
     found = compare(stated, {}, row, adopted=adopted)
     if found.to_write:
-        return Carried({}, None)
+        # What agrees is known from now on, so that an edit of it before the rest goes out is not overwritten.
+        agreeing = [statement for statement in stated if statement.agrees(row)]
+        return Carried(applied_after(agreeing, {}, row, found), None)
     return Carried(applied_after(stated, {}, row, found), content_hash, found.told)

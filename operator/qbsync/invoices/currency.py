@@ -4,10 +4,15 @@ Intuit: a customer has one currency for good, and all its invoices are in it; a 
 several currencies has its own only.
 """
 
+from typing import Final
+
 from qbsync.api.invoice import CustomerRef, InvoiceSpec
 from qbsync.invoices.connection import Connection
 from qbsync.invoices.errors import InvalidSpec
 from qbsync.invoices.references import Name, Reference, References, customer_reference
+
+FIELDS: Final = frozenset({"customer", "currency", "exchangeRate"})
+"""What the check is about, as the spec calls it."""
 
 
 def customer_by_any_name(customer: CustomerRef) -> Reference:
@@ -19,7 +24,7 @@ def customer_by_any_name(customer: CustomerRef) -> Reference:
 
 
 def check_currency(invoice: InvoiceSpec, references: References, connection: Connection) -> None:
-    """Raises `InvalidSpec` if QuickBooks would refuse the currency, as far as that is known."""
+    """Raises `InvalidSpec` if QuickBooks would refuse the currency, or drop the rate, as far as that is known."""
     home = connection.home_currency
     wanted = invoice.currency or home
     if wanted is None or home is None:
@@ -28,6 +33,12 @@ def check_currency(invoice: InvoiceSpec, references: References, connection: Con
         raise InvalidSpec(
             f"spec.invoice.currency is {wanted}, but the company works in {home} only: leave currency out, or "
             "switch on Multicurrency in QuickBooks (Account and settings > Advanced)"
+        )
+    if wanted == home and invoice.exchange_rate not in (None, 1):
+        # QuickBooks takes 1 for its own currency whatever is sent, and says nothing.
+        raise InvalidSpec(
+            f"spec.invoice.exchangeRate is {invoice.exchange_rate}, but the invoice is in the company's own currency, "
+            f"{home}: leave exchangeRate out, or write the currency that it is in"
         )
     customer = references.row_of(customer_by_any_name(invoice.customer))
     if customer is None or customer.currency is None or customer.currency == wanted:

@@ -50,6 +50,11 @@ class Entry:
         """What no other create may be about at the same time."""
         return frozenset((name.field, normalized_name(name.text)) for name in self.names)
 
+    @property
+    def field(self) -> str:
+        """The field of the spec that is not written without it."""
+        return "customer" if self.entity == _CUSTOMER else "lines"
+
     def __str__(self) -> str:
         return f"{self.entity.lower()} {self.name!r}"
 

@@ -25,6 +25,7 @@ from qbsync.invoices.lookup import existing
 from qbsync.invoices.mapping import mark_of
 from qbsync.invoices.outbox import Outbox
 from qbsync.invoices.outcomes import REASON_BY_CODE
+from qbsync.invoices.report import has_parted
 from qbsync.invoices.search import ask, question
 from qbsync.invoices.settle import Settler
 from qbsync.invoices.standing import Delete, LetGo, Recorded, Void, decide_farewell
@@ -73,6 +74,8 @@ class Farewell:
         self._access_failed = access_failed
         self._backoff = Backoff(cap=timedelta(minutes=2))
         self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._released: set[Key] = set()
+        """Whose release is told, and who are still there."""
 
     # -- before anything was sent --------------------------------------------------------------------------
 
@@ -90,11 +93,13 @@ class Farewell:
                 key.kind, key.namespace, key.name, key.uid, INVOICE_FINALIZER, present=present
             )
         except kube_errors.NotFound:
+            self._released.discard(key)
             candidate.done(key, None)
         except kube_errors.KubeError as error:
             logger.warning("finalizer of %s: %s", key, error)
             candidate.done(key, self._backoff.delay(candidate.desk.failed(key), self._rng))
         else:
+            self._released.discard(key)
             # The watch shows the object with it, which is due then; should that get lost, it is looked at again.
             candidate.done(key, LOOK_AGAIN)
 
@@ -195,12 +200,7 @@ class Farewell:
             return
         action = decide_farewell(self._recorded(candidate), candidate.spec.deletion_policy, invoice)
         if isinstance(action, LetGo):
-            change = candidate.desk.changes.get(candidate.key)
-            moved = invoice is None or change is None or invoice.sync_token != change.sync_token
-            if change is not None and change.parting and moved:
-                # What was sent, and whose answer was lost, has been carried out.
-                id_ = invoice.id if invoice is not None else candidate.status.quickbooks_id or ""
-                await self._settler.parted(candidate, quickbooks_id=id_, left=invoice, intuit_tid=None)
+            await self._tell_end(candidate, invoice)
             await self._let_go(candidate)
         elif isinstance(action, Refuse):
             self._settler.refused(candidate, reason=action.reason, message=action.message)
@@ -208,6 +208,19 @@ class Farewell:
             self._settler.wait(candidate, reason=action.reason, message=action.message, delay=action.delay)
         else:
             await self._carry_out(candidate, action, client)
+
+    async def _tell_end(self, candidate: Candidate, invoice: Invoice | None) -> None:
+        """The invoice is found as the policy wants it. Whose answer was lost, be it another process', it is told
+        here; once, however often the object is looked at before it goes.
+        """
+        id_ = invoice.id if invoice is not None else candidate.status.quickbooks_id
+        if id_ is None or candidate.adopted or has_parted(candidate.status):
+            return
+        change = candidate.desk.changes.get(candidate.key)
+        ours = change is not None and change.parting
+        await self._settler.parted(
+            candidate, quickbooks_id=id_, left=invoice, intuit_tid=None, found_so=not ours
+        )
 
     def _open_for(self, candidate: Candidate) -> timedelta | None:
         """How long a create of this object may still arrive."""
@@ -299,7 +312,9 @@ class Farewell:
             self._outbox.retry_later(candidate, error)
 
     async def _release(self, candidate: Candidate, why: str) -> None:
-        self._settler.released(candidate, why)
+        if candidate.key not in self._released:
+            self._released.add(candidate.key)
+            self._settler.released(candidate, why)
         await self._let_go(candidate)
 
     async def _let_go(self, candidate: Candidate) -> None:

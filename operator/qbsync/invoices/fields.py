@@ -179,7 +179,6 @@ _KEYS: Final = {
     "location": "DepartmentRef",
     "class": "ClassRef",
     "currency": "CurrencyRef",
-    "exchangeRate": "ExchangeRate",
     "billEmail": "BillEmail",
     "billEmailCc": "BillEmailCc",
     "customerMemo": "CustomerMemo",
@@ -200,6 +199,9 @@ def _observed(name: str, row: Mapping[str, Any]) -> Any:
         return without_mark(row.get("PrivateNote"))
     if name == "tax":
         return _tax_of(row.get("TxnTaxDetail"))
+    if name == "exchangeRate":
+        # A company of one currency shows none.
+        return row.get("ExchangeRate", 1)
     family, _, member = name.partition(".")
     if family == "customFields":
         return _custom_value(row.get("CustomField"), member)

@@ -59,6 +59,10 @@ class Mailing:
         self._tasks[candidate.key] = task
         task.add_done_callback(lambda _: self._tasks.pop(candidate.key, None))
 
+    def under_way(self, key: Key) -> bool:
+        """Whether an e-mail was sent whose outcome is open."""
+        return key in self._posted
+
     async def _work(self, candidate: Candidate, intent: Intent, client: CompanyClient) -> None:
         status = candidate.status
         try:

@@ -60,20 +60,38 @@ class Echoes:
     """What this process wrote to QuickBooks lately: each write comes back once, as a webhook."""
 
     _expected: dict[str, list[float]] = field(default_factory=dict)
+    _early: dict[str, list[float]] = field(default_factory=dict)
 
     def expect(self, quickbooks_id: str, *, monotonic: float) -> None:
-        """An invoice was written."""
-        while self._expected:
-            oldest = next(iter(self._expected))
-            if self._expected[oldest] and self._expected[oldest][-1] > monotonic - ECHO_SECONDS:
-                break
-            del self._expected[oldest]
-        self._expected[quickbooks_id] = [*self._expected.pop(quickbooks_id, []), monotonic]
+        """An invoice was written; without effect if the echo of that was heard before the answer."""
+        if not _take(self._early, quickbooks_id, monotonic):
+            _note(self._expected, quickbooks_id, monotonic)
 
     def heard(self, quickbooks_id: str, *, monotonic: float) -> bool:
         """Whether what is heard of an invoice now is such an echo; each write accounts for one."""
-        times = self._expected.get(quickbooks_id, [])
-        while times:
-            if times.pop(0) > monotonic - ECHO_SECONDS:
-                return True
-        return False
+        return _take(self._expected, quickbooks_id, monotonic)
+
+    def early(self, quickbooks_id: str, *, monotonic: float) -> None:
+        """What is heard of an invoice now may be the echo of a write that has no answer yet."""
+        _note(self._early, quickbooks_id, monotonic)
+
+
+_Times = dict[str, list[float]]
+"""When something was noted of invoices, the one noted last at the end."""
+
+
+def _note(noted: _Times, quickbooks_id: str, monotonic: float) -> None:
+    while noted:
+        oldest = next(iter(noted))
+        if noted[oldest] and noted[oldest][-1] > monotonic - ECHO_SECONDS:
+            break
+        del noted[oldest]
+    noted[quickbooks_id] = [*noted.pop(quickbooks_id, []), monotonic]
+
+
+def _take(noted: _Times, quickbooks_id: str, monotonic: float) -> bool:
+    times = noted.get(quickbooks_id, [])
+    while times:
+        if times.pop(0) > monotonic - ECHO_SECONDS:
+            return True
+    return False

@@ -68,27 +68,24 @@ class InvoiceReconciler:
         self._clock, self._store, self._settler, self._outbox = clock, store, settler, outbox
         self._grace, self._client_of, self._namespace_labels = grace, client_of, namespace_labels
         self._enqueue, self._saves_names = enqueue, saves_names
-        self._arrivals = Arrivals(
+        creation = Creation(
             clock=clock,
+            rng=rng,
             store=store,
             settler=settler,
             outbox=outbox,
-            creation=Creation(
-                clock=clock,
-                rng=rng,
-                store=store,
-                settler=settler,
-                outbox=outbox,
-                grace=grace,
-                access_failed=access_failed,
-            ),
             grace=grace,
+            access_failed=access_failed,
+        )
+        self._arrivals = Arrivals(
+            clock=clock, store=store, settler=settler, outbox=outbox, creation=creation, grace=grace
         )
         self._upkeep = Upkeep(
             clock=clock,
             rng=rng,
             settler=settler,
             outbox=outbox,
+            creation=creation,
             access_failed=access_failed,
             create_again=self._create_again,
         )
@@ -143,10 +140,16 @@ class InvoiceReconciler:
 
     def echoes(self, company: Company, quickbooks_id: str) -> bool:
         """Whether what is heard of an invoice now comes from what this process wrote itself."""
-        desk = self._desk(company)
-        ours = self._store.labelled(company, by_id(quickbooks_id))
-        under_way = any(snapshot.key in desk.changes for snapshot in ours)
-        return under_way or desk.echoes.heard(quickbooks_id, monotonic=self._clock.monotonic())
+        desk, now = self._desk(company), self._clock.monotonic()
+        if desk.echoes.heard(quickbooks_id, monotonic=now):
+            return True
+        ours = [snapshot.key for snapshot in self._store.labelled(company, by_id(quickbooks_id))]
+        changing = any(key in desk.changes for key in ours)
+        if changing or not ours or any(self._mailing.under_way(key) for key in ours):
+            # Of an unknown invoice too: its create may have no answer yet.
+            desk.echoes.early(quickbooks_id, monotonic=now)
+        # What comes of a change is looked at; of what is not answered yet, only a look tells.
+        return changing
 
     def gone(self, snapshot: Snapshot) -> None:
         """An InvoiceSync was deleted. What was sent for it, by whichever process, keeps its number until that

@@ -153,14 +153,21 @@ class References:
                 wanted.setdefault((name.entity, name.field), {})[name.folded] = name
         for (entity, by), names in wanted.items():
             rows = await directory.named(entity, by, [name.text for name in names.values()])
-            for folded in names:
+            for folded, name in names.items():
                 hits = tuple(row for value, row in rows if value.casefold() == folded[2])
+                if not hits and self._fresh(name):
+                    # Created while it was asked for.
+                    continue
                 lifetime = FOUND_FOR if hits else MISSING_FOR
                 self._known[folded] = (self.clock.monotonic() + lifetime.total_seconds(), hits)
 
     def forget(self) -> None:
         """Ask again next time: QuickBooks refused an id that was remembered."""
         self._known.clear()
+
+    def forget_absent(self) -> None:
+        """Ask again next time for what was not there: something may be on its way."""
+        self._known = {folded: known for folded, known in self._known.items() if known[1]}
 
     def know(self, name: Name, row: NamedRow) -> None:
         """It was created a moment ago, and a query may miss it for a while."""
@@ -169,6 +176,18 @@ class References:
     def resolve(self, references: Iterable[Reference]) -> Resolved:
         """The ids of everything that a spec names. Raises `ReferenceMissing` for the first that has none."""
         return {reference.slot: self.id_of(reference) for reference in references}
+
+    def intend(self, references: Iterable[Reference]) -> Resolved:
+        """The same, where what is absent shall be created: words that are no id stand for it until it is there.
+
+        Raises `ReferenceMissing` for what is there, but not once or not active.
+        """
+        return {
+            one.slot: f"{one.name.text!r}, which is to be created"
+            if one.name is not None and self.absent(one)
+            else self.id_of(one)
+            for one in references
+        }
 
     def id_of(self, reference: Reference) -> str:
         """The id of one entry, from what was learned. Raises `ReferenceMissing`."""
@@ -185,8 +204,12 @@ class References:
         return active[0] if len(active) == 1 else None
 
     def absent(self, reference: Reference) -> bool:
-        """QuickBooks has no entry of that name at all, not even an inactive one."""
-        return reference.name is not None and self._fresh(reference.name) and not self._hits(reference)
+        """QuickBooks had no entry of that name at all, not even an inactive one, when it was last asked.
+
+        However long ago: a slow round decides by what it has learned.
+        """
+        name = reference.name
+        return name is not None and name.folded in self._known and not self._hits(reference)
 
     def _hits(self, reference: Reference) -> tuple[NamedRow, ...]:
         if reference.name is None:

@@ -36,6 +36,8 @@ CREATE_ENTRY = "create "
 """What the operation of the intent to create a customer or item begins with; what follows is its kind."""
 SEND = "send"
 """The operation of the intent to have an invoice e-mailed; without a time it is due, and was not sent."""
+DELETED = "Deleted"
+"""The outcome of a deletion in QuickBooks, of which no status stays."""
 EMAIL_SENT = "EmailSent"
 """Intuit: EmailStatus."""
 
@@ -205,10 +207,15 @@ def parted(
     quickbooks_id: str,
     left: Invoice | None,
     intuit_tid: str | None,
+    found_so: bool = False,
 ) -> InvoiceSyncStatus:
-    """The invoice was voided (`left` is what stands now) or deleted, as the policy says; the object goes next."""
-    outcome = Outcome.VOIDED if left is not None else "Deleted"
-    message = f"invoice {quickbooks_id} in QuickBooks: {outcome.lower()}, as spec.deletionPolicy says"
+    """The invoice was voided (`left` is what stands now) or deleted, as the policy says; the object goes next.
+
+    `found_so`: it was so already, and who did it is not known.
+    """
+    outcome = Outcome.VOIDED if left is not None else DELETED
+    how = " already" if found_so else ", as spec.deletionPolicy says"
+    message = f"invoice {quickbooks_id} in QuickBooks: {outcome.lower()}{how}"
     entry = HistoryEntry(time=occasion.now, outcome=outcome, message=message, intuit_tid=intuit_tid)
     parted = previous.model_copy(
         update={
@@ -231,6 +238,11 @@ def parted(
             "payment_status": PaymentStatus.VOIDED,
         }
     )
+
+
+def has_parted(status: InvoiceSyncStatus) -> bool:
+    """Whether the end of the invoice is told already."""
+    return any(entry.outcome in (Outcome.VOIDED, DELETED) for entry in status.history)
 
 
 def waiting(
@@ -263,7 +275,8 @@ def waiting(
             "next_retry_time": occasion.now + delay,
             "last_error": last_error(error, occasion.now) if error is not None else previous.last_error,
             "request_id": _create_id(intent) or previous.request_id,
-            "intent": intent or previous.intent,
+            # An e-mail stays due, or in doubt, whatever else is.
+            "intent": open_mail(previous) or intent or previous.intent,
         }
     )
 
@@ -288,6 +301,12 @@ def open_mail(status: InvoiceSyncStatus) -> Intent | None:
     """The e-mail that is due, or whose outcome is open."""
     intent = status.intent
     return intent if intent is not None and intent.operation == SEND else None
+
+
+def entry_open(status: InvoiceSyncStatus) -> bool:
+    """Whether the outcome of creating a customer or item for the invoice is open."""
+    intent = status.intent
+    return intent is not None and intent.operation not in (CREATE, SEND)
 
 
 def mail_settled(

@@ -24,9 +24,10 @@ from qbsync.engine.keys import Company, Key
 from qbsync.engine.reporter import NotRecorded, Reporter
 from qbsync.invoices import audit, report
 from qbsync.invoices.candidate import Candidate, today
-from qbsync.invoices.compare import Carried
+from qbsync.invoices.compare import Carried, untouched
 from qbsync.invoices.connection import Connection
 from qbsync.invoices.identity import docnumber_claim
+from qbsync.invoices.news import News
 from qbsync.invoices.overdue import aged, overdue_in
 from qbsync.quickbooks.entities import Invoice
 from qbsync.quickbooks.errors import QuickBooksError
@@ -139,8 +140,13 @@ class Settler:
 
     def mailed(self, candidate: Candidate, *, invoice: Invoice, intuit_tid: str | None = None) -> None:
         """QuickBooks e-mailed the invoice."""
-        self._mail_settled(candidate, "Sent", "e-mailed", invoice=invoice, intuit_tid=intuit_tid)
         candidate.desk.echoes.expect(invoice.id, monotonic=self._clock.monotonic())
+        edited = not untouched(candidate.status.applied, invoice.row)
+        if edited:
+            # Its SyncToken is known from now on: nobody else would tell.
+            candidate.desk.news.put(candidate.key, News(invoice))
+        again = timedelta() if edited else None
+        self._mail_settled(candidate, "Sent", "e-mailed", invoice=invoice, intuit_tid=intuit_tid, again=again)
 
     def not_mailed(self, candidate: Candidate, *, why: str, error: QuickBooksError | None = None) -> None:
         """The e-mail was not sent, or nobody knows; it is not tried again."""
@@ -156,6 +162,7 @@ class Settler:
         invoice: Invoice | None = None,
         error: QuickBooksError | None = None,
         intuit_tid: str | None = None,
+        again: timedelta | None = None,
     ) -> None:
         status = report.mail_settled(
             candidate.status,
@@ -173,7 +180,7 @@ class Settler:
             self._announcer.warning(candidate.snapshot, "InvoiceNotSent", note)
         elif self._every_event:
             self._announcer.normal(candidate.snapshot, "InvoiceSent", note)
-        self.end(candidate, status)
+        self.end(candidate, status, again=again)
 
     def figured(
         self, candidate: Candidate, *, invoice: Invoice, connection: Connection, voided: bool = False
@@ -279,13 +286,19 @@ class Settler:
         self.end(candidate, status)
 
     async def parted(
-        self, candidate: Candidate, *, quickbooks_id: str, left: Invoice | None, intuit_tid: str | None
+        self,
+        candidate: Candidate,
+        *,
+        quickbooks_id: str,
+        left: Invoice | None,
+        intuit_tid: str | None,
+        found_so: bool = False,
     ) -> None:
-        """The invoice was voided (`left` is what stands now) or deleted as the policy says.
+        """The invoice was voided (`left` is what stands now) or deleted as the policy says, or `found_so`.
 
         Returns when that is recorded, or cannot be.
         """
-        outcome = Outcome.VOIDED.value if left is not None else "Deleted"
+        outcome = Outcome.VOIDED.value if left is not None else report.DELETED
         number = left.doc_number if left is not None else candidate.status.doc_number
         audit.parted(
             candidate, outcome=outcome, quickbooks_id=quickbooks_id, doc_number=number, intuit_tid=intuit_tid
@@ -300,6 +313,7 @@ class Settler:
             quickbooks_id=quickbooks_id,
             left=left,
             intuit_tid=intuit_tid,
+            found_so=found_so,
         )
         self._reporter.report(candidate.key, status.document())
         # The finalizer is taken off the version with this status; that it could not be stored keeps nobody.

@@ -6,7 +6,6 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from itertools import chain
 from typing import Any
 
 from qbsync.api.conditions import InvoiceReason
@@ -14,20 +13,24 @@ from qbsync.api.invoice import Mode, Outcome
 from qbsync.engine.backoff import Backoff
 from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Key
+from qbsync.invoices import currency
 from qbsync.invoices.candidate import Candidate
 from qbsync.invoices.compare import Carried, Comparison, applied_after, compare
 from qbsync.invoices.connection import Connection
+from qbsync.invoices.creation import Creation
 from qbsync.invoices.decide import Refuse, Wait
 from qbsync.invoices.desk import Change
+from qbsync.invoices.entries import Entry, missing_entries, told
 from qbsync.invoices.errors import NotSending, SpecError
 from qbsync.invoices.fields import Statement
 from qbsync.invoices.identity import OwnerMark, requestid
 from qbsync.invoices.lines import net_total
-from qbsync.invoices.lookup import CompanyDirectory, invoices_by_id
+from qbsync.invoices.lookup import invoices_by_id
 from qbsync.invoices.mapping import update_body
+from qbsync.invoices.names import learn_names
 from qbsync.invoices.outbox import Outbox
 from qbsync.invoices.outcomes import REASON_BY_CODE
-from qbsync.invoices.references import references_of
+from qbsync.invoices.report import entry_open
 from qbsync.invoices.settle import Settler
 from qbsync.invoices.standing import CreateAnew, Keep, Recorded, Update, decide_standing
 from qbsync.quickbooks.client import CompanyClient
@@ -49,11 +52,13 @@ class Upkeep:
         rng: random.Random,
         settler: Settler,
         outbox: Outbox,
+        creation: Creation,
         access_failed: Callable[[Candidate, QuickBooksError], None],
         create_again: CreateAgain,
     ) -> None:
         """`create_again`: what to do with an object whose invoice is gone and that shall have a new one."""
         self._clock, self._rng, self._settler, self._outbox = clock, rng, settler, outbox
+        self._creation = creation
         self._access_failed, self._create_again = access_failed, create_again
         self._backoff = Backoff(cap=timedelta(minutes=2))
         self._tasks: set[asyncio.Task[None]] = set()
@@ -77,8 +82,7 @@ class Upkeep:
         try:
             known = {str(one.status.quickbooks_id): one.status.sync_token for one in candidates}
             found = await invoices_by_id(client, known)
-            named = chain.from_iterable(references_of(one.spec.invoice) for one in candidates)
-            await candidates[0].desk.references.learn(named, CompanyDirectory(client))
+            await learn_names(candidates, connection, client)
         except QuickBooksError as error:
             for candidate in candidates:
                 self._at_work.discard(candidate.key)
@@ -112,7 +116,9 @@ class Upkeep:
     async def _decide(
         self, candidate: Candidate, invoice: Invoice | None, connection: Connection, client: CompanyClient
     ) -> None:
-        stated = candidate.stated()
+        # Whatever is missing, and may not be created, is told first.
+        missing_entries(candidate.spec.invoice, candidate.desk.references, connection)
+        stated = candidate.intended()
         found = (
             compare(stated, candidate.status.applied, invoice.row, adopted=candidate.adopted)
             if invoice is not None
@@ -121,10 +127,14 @@ class Upkeep:
         action = decide_standing(self._recorded(candidate), invoice, found)
         if isinstance(action, Keep):
             self._keep(candidate, action, stated, connection)
-        elif isinstance(action, Update) and candidate.spec.mode is Mode.OBSERVE:
-            self._observe(candidate, action, connection)
         elif isinstance(action, Update):
-            await self._update(candidate, action, stated, connection, client)
+            entries = self._to_create(candidate, action, connection)
+            if candidate.spec.mode is Mode.OBSERVE:
+                self._observe(candidate, action, entries, connection)
+            elif entries:
+                self._create_first(candidate, entries, connection, client)
+            else:
+                await self._update(candidate, action, stated, connection, client)
         elif isinstance(action, CreateAnew):
             self._create_again(candidate.anew())
         elif isinstance(action, Refuse):
@@ -166,12 +176,35 @@ class Upkeep:
                 voided=action.voided_there,
             )
 
-    def _observe(self, candidate: Candidate, action: Update, connection: Connection) -> None:
+    def _to_create(self, candidate: Candidate, action: Update, connection: Connection) -> Sequence[Entry]:
+        """What has to be there before the change is sent, and is not. Raises `SpecError`."""
+        spec, references = candidate.spec.invoice, candidate.desk.references
+        fields = {statement.name for statement in action.found.to_write}
+        if fields & currency.FIELDS:
+            currency.check_currency(spec, references, connection)
+        return [entry for entry in missing_entries(spec, references, connection) if entry.field in fields]
+
+    def _create_first(
+        self, candidate: Candidate, entries: Sequence[Entry], connection: Connection, client: CompanyClient
+    ) -> None:
+        open_for = self._outbox.absence_proven_in(candidate) if entry_open(candidate.status) else None
+        if open_for is None:
+            self._creation.begin(candidate, entries, connection, client)
+            return
+        # It was sent, perhaps by another process: only who asks when nothing can arrive any more proves absence.
+        candidate.desk.references.forget_absent()
+        message = f"QuickBooks did not say whether it created {told(entries)} and may still be at it"
+        self._await_outcome(candidate, Wait(InvoiceReason.OUTCOME_UNKNOWN, message, open_for))
+
+    def _observe(
+        self, candidate: Candidate, action: Update, entries: Sequence[Entry], connection: Connection
+    ) -> None:
         fields = ", ".join(statement.name for statement in action.found.to_write)
+        also = f"create {told(entries)} and " if entries else ""
         carried = Carried(candidate.status.applied, candidate.status.applied_hash, action.found.told)
         self._settler.observed(
             candidate,
-            would=f"would change {fields} of invoice {action.invoice.id}",
+            would=f"would {also}change {fields} of invoice {action.invoice.id}",
             connection=connection,
             invoice=action.invoice,
             carried=carried,

@@ -164,8 +164,8 @@ class Inbox:
             self._notified(company, named)
 
     def _concerns(self, company: Company, quickbooks_id: str) -> bool:
-        recorded = self._store.labelled(company, by_id(quickbooks_id))
-        return bool(recorded) and not self._echoes(company, quickbooks_id)
+        echoed = self._echoes(company, quickbooks_id)
+        return bool(self._store.labelled(company, by_id(quickbooks_id))) and not echoed
 
     def _repeated(self, event: WebhookEvent) -> bool:
         if not event.id or len(event.id) > _LONGEST_ID:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fixtures.invoices_scene import SERVER_TIMEOUT, Scene, running
-from fixtures.simulator_server import Door, RunningSimulator
+from fixtures.simulator_server import Door, RunningSimulator, minimal_invoice
 
 LINDENHOF = "60"
 """A customer in EUR of the sample company with several currencies, whose own is USD."""
@@ -28,6 +28,16 @@ async def scene(simulator: Door) -> AsyncIterator[Scene]:
         made.connect(company={"multicurrency": True}, permit={"createMissing": ["Customers"]})
         yield made
     door.close()
+
+
+def by_hand(door: Door, number: str) -> str:
+    """A bookkeeper writes an invoice; its id."""
+    answer = door._door.post(
+        f"/v3/company/{door.realm_id}/invoice",
+        json=minimal_invoice(100, DocNumber=number),
+        headers={"Authorization": f"Bearer {door.tokens()['access_token']}"},
+    )
+    return str(answer.json()["Invoice"]["Id"])
 
 
 def message(scene: Scene, name: str) -> str:
@@ -62,6 +72,55 @@ async def test_another_currency_than_the_customers_is_refused_unsent(
     await scene.until("a", "InvalidInvoice")
     assert told in message(scene, "a")
     assert scene.door.requests("create") == []
+
+
+async def test_a_rate_between_the_companys_own_currency_and_itself_is_refused_unsent(scene: Scene) -> None:
+    """QuickBooks would drop it without a word."""
+    scene.apply("a", "A-1", invoice={"exchangeRate": "1.25"})
+    scene.apply("b", "B-1", invoice={"currency": "USD", "exchangeRate": "0.5"})
+    for name in ("a", "b"):
+        await scene.until(name, "InvalidInvoice")
+        assert "leave exchangeRate out" in message(scene, name)
+    assert scene.door.requests("create") == []
+
+
+async def test_a_rate_of_1_says_nothing_wrong(scene: Scene) -> None:
+    scene.apply("a", "A-1", invoice={"exchangeRate": "1.0"})
+    await scene.until("a", "Created")
+    scene.edit("a", exchangeRate="1.25")
+    await scene.until("a", "InvalidInvoice")
+    assert "leave exchangeRate out" in message(scene, "a")
+    assert scene.door.requests("update") == []
+    scene.edit("a", exchangeRate=None)
+    await scene.until("a", "Created", "Updated")
+
+
+async def test_a_rate_of_1_is_no_drift_where_there_are_no_rates(simulator: Door) -> None:
+    simulator.reset()
+    async with running(Scene(simulator)) as scene:
+        scene.connect(company={"multicurrency": False})
+        by_hand(scene.door, "A-1")
+        scene.apply("a", "A-1", invoice={"exchangeRate": "1"})
+        await scene.until("a", "Adopted")
+        assert scene.condition("a", "Drifted") == {}
+
+
+async def test_a_new_rate_of_an_invoice_that_stands_is_sent(scene: Scene) -> None:
+    foreign = {"customer": {"id": LINDENHOF}, "currency": "EUR", "exchangeRate": "1.25"}
+    scene.apply("a", "A-1", invoice=foreign)
+    await scene.until("a", "Created")
+    scene.edit("a", exchangeRate="1.5")
+    await scene.until("a", "Updated")
+    assert scene.door.invoices("A-1")[0]["ExchangeRate"] == 1.5
+
+
+async def test_an_invoice_does_not_go_to_a_customer_of_another_currency(scene: Scene) -> None:
+    scene.apply("a", "A-1")
+    await scene.until("a", "Created")
+    scene.edit("a", customer={"id": LINDENHOF})
+    await scene.until("a", "InvalidInvoice")
+    assert "customer 60 has EUR" in message(scene, "a")
+    assert scene.door.requests("update") == []
 
 
 async def test_a_new_customer_is_made_in_the_currency_of_its_invoice(scene: Scene) -> None:

@@ -203,8 +203,12 @@ async def test_more_changes_than_the_feed_tells_are_queried(simulator: Door) -> 
         scene.door.post(f"/_simulator/invoices/{gone}/delete")
         await paid(scene, "a")
         await scene.until("b", "DeletedInQuickBooks")
-        asked = [request for request in scene.door.requests("query") if "LastUpdatedTime >=" in str(request)]
-        assert asked or scene.calls("query") > 2
+        statements = [request["statement"] for request in scene.door.requests("query")]
+        asked = [one for one in statements if "MetaData.LastUpdatedTime >=" in one]
+        pages = {one.rpartition("STARTPOSITION ")[2] for one in asked}
+        # The second page begins with the last row of the first.
+        assert pages == {"1 MAXRESULTS 1000", "1000 MAXRESULTS 1000"}
+        assert any(one.startswith("SELECT Id FROM Invoice WHERE Id IN") for one in statements)
 
 
 def _many_edits(scene: Followed, count: int) -> None:

@@ -1,6 +1,7 @@
 """After the create: changes of the spec, of the books, and of both, on the simulator over HTTP."""
 
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -430,6 +431,82 @@ async def test_a_void_without_an_answer_is_read_and_done_once(scene: Scene, effe
     await gone(scene)
     (invoice,) = scene.door.invoices("A-1")
     assert (invoice["TotalAmt"], invoice["SyncToken"]) == (0, "1")
+
+
+@pytest.fixture
+def audit(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The outcomes that the audit log has so far."""
+    caplog.set_level(logging.INFO, logger="qbsync.audit")
+    return lambda: [record.outcome for record in caplog.records if record.name == "qbsync.audit"]
+
+
+ENDS = {"Void": "Voided", "Delete": "Deleted"}
+
+
+@pytest.mark.parametrize("policy", ENDS)
+async def test_what_is_found_done_already_is_told_once(
+    simulator: Door, policy: str, audit: Callable[[], list[str]]
+) -> None:
+    """A process was killed between QuickBooks' answer and its record; the next one cannot take the finalizer off
+    at once.
+    """
+    simulator.reset()
+    async with running(Scene(simulator)) as scene:
+        scene.connect(permit={"deletion": ["Void", "Delete"]})
+        id_ = await created(scene, deletionPolicy=policy)
+    objects = scene.objects
+    body = objects.delete(Kind.INVOICE, "a")
+    simulator.post(f"/_simulator/invoices/{id_}/{policy.lower()}")
+    objects.no_finalizers = 2
+    async with running(Scene(simulator, objects=objects)) as later:
+        later.connect(permit={"deletion": ["Void", "Delete"]})
+        later.intake.event(Kind.INVOICE, "ADDED", body)
+        await gone(later)
+    assert objects.no_finalizers == 0
+    assert audit() == ["Created", ENDS[policy]]
+    (first, *_) = objects.last["status"]["history"]
+    assert (first["outcome"], len(objects.last["status"]["history"])) == (ENDS[policy], 2)
+    assert first["message"] == f"invoice {id_} in QuickBooks: {ENDS[policy].lower()} already"
+    assert simulator.requests(policy.lower()) == []
+
+
+@pytest.mark.parametrize("policy", ENDS)
+async def test_what_was_carried_out_is_told_once_though_the_object_stays_a_while(
+    scene: Scene, policy: str, audit: Callable[[], list[str]]
+) -> None:
+    scene.connect(permit={"deletion": ["Void", "Delete"]})
+    await created(scene, deletionPolicy=policy)
+    scene.objects.no_finalizers = 2
+    scene.delete("a")
+    await gone(scene)
+    assert scene.objects.no_finalizers == 0
+    assert audit() == ["Created", ENDS[policy]]
+
+
+async def test_a_release_is_told_once_though_the_object_stays_a_while(
+    scene: Scene, audit: Callable[[], list[str]]
+) -> None:
+    id_ = await created(scene, deletionPolicy="Void")
+    scene.door.post(f"/_simulator/invoices/{id_}/pay", {"amount": "40.00"})
+    scene.delete("a")
+    await scene.until("a", "VoidRefused")
+    scene.objects.no_finalizers = 2
+    scene.annotate("a", FORCE_DELETE, "true")
+    await gone(scene)
+    assert audit() == ["Created", "VoidRefused", "ReleasedWithoutVoid"]
+    assert scene.noted.events.count("ReleasedWithoutVoid") == 1
+
+
+async def test_an_adopted_invoice_that_is_void_already_ends_without_a_word(
+    scene: Scene, audit: Callable[[], list[str]]
+) -> None:
+    other = by_hand(scene.door, "A-1")
+    scene.apply("a", "A-1", deletionPolicy="Void")
+    await scene.until("a", "Adopted")
+    scene.door.post(f"/_simulator/invoices/{other}/void")
+    scene.delete("a")
+    await gone(scene)
+    assert audit() == ["Adopted"]
 
 
 async def test_a_deletion_without_its_connection_is_released_after_a_while(scene: Scene) -> None:

@@ -190,6 +190,27 @@ async def test_a_large_body_is_cut_off(scene: Followed) -> None:
     assert await post(scene, body_of(event(scene, "999"))) == 200
 
 
+async def test_a_slow_body_is_cut_off(scene: Followed) -> None:
+    """Who sends the head and a little, and then nothing, holds a connection for a moment only."""
+    body = body_of(event(scene, "999"))
+    head = (
+        f"POST {scene.url.partition(scene.server.address)[2]} HTTP/1.1\r\nHost: {scene.server.address}\r\n"
+        f"intuit-signature: {signature_of(body)}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    host, _, port = scene.server.address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        writer.write(head.encode() + body[:-1])
+        async with asyncio.timeout(20):
+            answer = await reader.read()
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in answer.lower()
+    assert await post(scene, body) == 200
+
+
 async def test_one_app_is_limited(scene: Followed) -> None:
     body = body_of(event(scene, "999"))
     assert scene.feedback is not None

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from qbsync.api.invoice import InvoiceSpec
-from qbsync.invoices.compare import Comparison, applied_after, compare
+from qbsync.invoices.compare import Comparison, applied_after, as_found, compare
 from qbsync.invoices.fields import Statement, statements
 from qbsync.invoices.references import references_of
 
@@ -207,3 +207,18 @@ def test_many_differences_are_told_shortly() -> None:
     told = compare(stated(invoice), {}, returned(DueDate="2026-12-31"), adopted=True).told
     assert told.count(" in the spec") == 8
     assert told.endswith("and 2 fields more")
+
+
+def test_what_agreed_when_it_was_found_again_is_drift_if_edited_before_the_rest_goes_out() -> None:
+    """Between the answer to the search and the update a bookkeeper may be quicker."""
+    invoice = stated(spec(dueDate="2026-12-31", customerMemo="new"))
+    carried = as_found(invoice, "hash", returned(), adopted=False)
+    assert carried.content_hash is None
+    edited = compare(invoice, carried.applied, returned(DueDate="2028-01-01"), adopted=False)
+    assert names(edited) == (["customerMemo"], ["dueDate"])
+
+
+def test_what_is_found_again_as_the_spec_says_is_settled() -> None:
+    invoice = stated(spec(dueDate="2026-12-31"))
+    carried = as_found(invoice, "hash", returned(), adopted=False)
+    assert (carried.content_hash, set(carried.applied)) == ("hash", {"customer", "lines", "dueDate"})

@@ -202,6 +202,36 @@ async def test_absent_is_only_what_was_asked_for_and_has_no_hit_at_all() -> None
     assert references.absent(item)
 
 
+async def test_what_a_slow_round_learned_is_still_absent_when_it_decides() -> None:
+    invoice, clock = spec({"name": "New Shop"}, {"name": "Hours"}), FakeClock()
+    customer, _ = references_of(invoice)
+    references, company = References(clock), Company(HOURS)
+    await learn(references, [invoice], company)
+    await clock.advance(timedelta(minutes=5))
+    assert references.absent(customer)
+    await learn(references, [invoice], company)
+    assert len(company.asked) == 3, "the next round asks again"
+
+
+async def test_what_is_absent_is_asked_for_again_where_something_may_be_on_its_way() -> None:
+    invoice = spec({"name": "New Shop"}, {"name": "Hours"})
+    references, company = References(FakeClock()), Company(HOURS)
+    await learn(references, [invoice], company)
+    references.forget_absent()
+    await learn(references, [invoice], company)
+    assert [entity for entity, _, _ in company.asked] == ["Customer", "Item", "Customer"]
+
+
+async def test_what_shall_be_created_stands_for_itself_until_it_is_there() -> None:
+    invoice = spec({"name": "New Shop"}, {"name": "Hours"})
+    references = References(FakeClock())
+    await learn(references, [invoice], Company(HOURS))
+    intended = references.intend(references_of(invoice))
+    assert intended == {"customer": "'New Shop', which is to be created", "lines[0].item": "2"}
+    with pytest.raises(ReferenceMissing):
+        resolve(references, invoice)
+
+
 async def test_what_was_created_a_moment_ago_is_known() -> None:
     invoice = spec({"name": "New Shop"}, {"id": "1"})
     customer = next(references_of(invoice))
@@ -212,3 +242,23 @@ async def test_what_was_created_a_moment_ago_is_known() -> None:
     await learn(references, [invoice], company)
     assert resolve(references, invoice)["customer"] == "12"
     assert len(company.asked) == 1
+
+
+async def test_what_was_created_while_it_was_asked_for_is_known() -> None:
+    """The question was under way before the create: its answer says nothing of it."""
+    invoice = spec({"name": "New Shop"}, {"id": "1"})
+    customer = next(references_of(invoice))
+    references = References(FakeClock())
+
+    class Slow(Company):
+        async def named(
+            self, entity: str, field: str, names: Sequence[str]
+        ) -> Sequence[tuple[str, NamedRow]]:
+            found = await super().named(entity, field, names)
+            assert customer.name is not None
+            references.know(customer.name, row("12", "New Shop"))
+            return found
+
+    await learn(references, [invoice], Slow())
+    assert not references.absent(customer)
+    assert resolve(references, invoice)["customer"] == "12"

@@ -4,7 +4,7 @@ PYTHON ?= python3
 WORKERS ?= 3
 READY := .venv/.ready
 
-.PHONY: help setup demo test malformed model year bench lint format generate lock image clean
+.PHONY: help setup demo test malformed model year amounts bench lint format generate lock image clean
 
 help: ## What there is
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ model: setup ## 10,000 random histories of a grant and 5,000 of invoices (SEED=â
 
 year: setup ## A year of 50 grants: an outage of 6 hours, a change of the master key
 	QBSYNC_YEAR_DAYS=365 .venv/bin/pytest -q tests/component/tokens/test_year.py
+
+amounts: setup ## 100,000 random lines of invoices, to the cent (SEED=â€¦ repeats a run)
+	QBSYNC_AMOUNT_LINES=100000 $(if $(SEED),QBSYNC_AMOUNT_SEED=$(SEED)) .venv/bin/pytest -q tests/component/invoices/test_amounts.py
 
 bench: setup ## What the simulator does on one core; how long a fresh token takes
 	.venv/bin/python bench/simulator.py

@@ -1,88 +1,17 @@
 """A person connects a company with `qbsync connect`, at the simulator's consent page; and it is taken away again."""
 
-import os
-import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
-import httpx2
-
 from cluster.harness import manifests
 from cluster.harness.commands import CommandLine
+from cluster.harness.connecting import CODE_SECRET, TOKENS, Connecting, connect, unconnected
 from cluster.harness.gate import Gate
 from cluster.harness.stage import Stage
 from cluster.harness.watching import eventually, handled, is_ready, ready
-from cluster.operator_process import COMMAND
 from qbsync.tokens.authorization import SECRET_TYPE
-from sdk.consent import Person
 
 pytest_plugins = ["cluster.harness.plugin"]
-
-CODE_SECRET = "acme-qbsync-authorization"
-TOKENS = "acme-qbsync-tokens"
-
-
-def unconnected(stage: Stage, token_url: str = "", **spec: Any) -> None:
-    """A connection whose app is known and that nobody has connected."""
-    base = stage.simulator.base_url
-    document = stage.connection(token_url=token_url, **spec)
-    del document["spec"]["importTokensFrom"]
-    document["spec"]["endpoints"] |= {
-        "authorize": f"{base}/connect/oauth2",
-        "revoke": f"{base}/v2/oauth2/tokens/revoke",
-    }
-    stage.apply(manifests.client_secret("acme", stage.simulator.tokens()), document)
-
-
-class Connecting:
-    """`qbsync connect` under way: the link that it printed, and how it ends."""
-
-    def __init__(self, stage: Stage, *options: str) -> None:
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("QBSYNC_", "ENCRYPTION_"))
-        }
-        self._process = subprocess.Popen(
-            [str(COMMAND), "connect", f"{stage.namespace}/acme", "--no-browser", "--port", "0", *options],
-            env=environment | {"KUBECONFIG": str(stage.kubectl.kubeconfig)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stdout is not None
-        self._timer = threading.Timer(120, self._process.kill)
-        self._timer.start()
-        self.url = self._process.stdout.readline().strip()
-
-    def consent(self, company: str | None = None, button: str = "Approve") -> str:
-        """The person decides; the address that the browser is sent to."""
-        with Person() as person:
-            return person.decide(self.url, button, company)
-
-    def follow(self, address: str) -> httpx2.Response:
-        """The browser goes where it was sent, but does not follow the next step."""
-        return httpx2.get(address, trust_env=False, timeout=30)
-
-    def end(self, pasted: str = "") -> tuple[int, str]:
-        """Exit code, and all that was said."""
-        out, err = self._process.communicate(pasted, timeout=120)
-        self._timer.cancel()
-        return self._process.returncode, self.url + out + err
-
-
-def connect(stage: Stage, company: str | None = None) -> tuple[int, str, str]:
-    """The whole way; exit code, what was said, and the code."""
-    connecting = Connecting(stage)
-    address = connecting.consent(company)
-    answer = connecting.follow(address)
-    assert answer.status_code == 303
-    assert answer.headers["referrer-policy"] == "no-referrer"
-    assert "code=" not in answer.headers["location"]
-    code, said = connecting.end()
-    return code, said, str(httpx2.URL(address).params["code"])
 
 
 def test_a_company_is_connected_at_its_consent_page(stage: Stage) -> None:

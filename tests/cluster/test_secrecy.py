@@ -1,45 +1,15 @@
 """Nothing that was written anywhere in a run holds a token; and the Secret opens for its own connection only."""
 
 import base64
-import json
 from typing import Any
 
 from cluster.harness import manifests
-from cluster.harness.eavesdropper import Eavesdropper, leaks, shapes
+from cluster.harness.eavesdropper import Eavesdropper, leaks, shapes, stored
 from cluster.harness.stage import Stage
 from cluster.harness.watching import Watch, handled, is_ready, ready
 from cluster.operator_process import MASTER_KEY
 
 pytest_plugins = ["cluster.harness.plugin"]
-
-RESOURCES = (
-    "quickbooksconnections.qbsync.dev",
-    "invoicesyncs.qbsync.dev",
-    "secrets",
-    "configmaps",
-    "events.events.k8s.io",
-    "leases.coordination.k8s.io",
-)
-
-
-def stored(stage: Stage) -> dict[str, str]:
-    """All that is in the stage's two namespaces, Secrets decoded; the client Secrets, which people wrote, left out."""
-    texts = {}
-    for namespace in (stage.namespace, stage.operator_namespace):
-        for resource in RESOURCES:
-            for body in stage.kubectl.json("get", resource, "-n", namespace, "--show-managed-fields")[
-                "items"
-            ]:
-                name = body["metadata"]["name"]
-                if not name.endswith("-intuit-app"):
-                    texts[f"{resource}/{namespace}/{name}"] = _text(body)
-    return texts
-
-
-def _text(body: dict[str, Any]) -> str:
-    encoded = (body.get("data") or {}).values() if body["kind"] == "Secret" else ()
-    decoded = [base64.b64decode(value).decode(errors="replace") for value in encoded]
-    return "\n".join([json.dumps(body), *decoded])
 
 
 def test_no_token_stands_anywhere_after_a_full_run(stage: Stage) -> None:

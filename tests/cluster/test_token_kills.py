@@ -5,7 +5,7 @@ the simulator's journal, the spool directory. Nothing in the operator helps.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 
 from cluster.harness import manifests
 from cluster.harness.gate import Gate
+from cluster.harness.refusals import STATUS, refusals
 from cluster.harness.stage import NewStage, OwnPlane, Stage
 from cluster.harness.watching import Watch, condition, eventually, handled, is_ready, ready
 from cluster.operator_process import RunningOperator
@@ -186,80 +187,16 @@ def _lose_an_answer(scene: Scene, moment: str) -> None:
     scene.gate.lose()
 
 
-DENY = {
-    "apiVersion": "admissionregistration.k8s.io/v1",
-    "kind": "ValidatingAdmissionPolicy",
-    "spec": {
-        "failurePolicy": "Fail",
-        "matchConstraints": {
-            "resourceRules": [
-                {
-                    "apiGroups": ["qbsync.dev"],
-                    "apiVersions": ["*"],
-                    "operations": ["UPDATE"],
-                    "resources": ["quickbooksconnections/status"],
-                }
-            ]
-        },
-        "validations": [{"expression": "false", "message": "no status today", "reason": "Forbidden"}],
-    },
-}
-
-
-@pytest.fixture
-def without_status(scene: Scene) -> Iterator[Callable[[bool], None]]:
-    """Lets the API server refuse, and take again, every status of this namespace's connections."""
-    name = f"{scene.stage.namespace}.qbsync.dev"
-    selector = {"matchLabels": {"kubernetes.io/metadata.name": scene.stage.namespace}}
-    policy = {**DENY, "metadata": {"name": name}}
-    binding = {
-        "apiVersion": DENY["apiVersion"],
-        "kind": "ValidatingAdmissionPolicyBinding",
-        "metadata": {"name": name},
-        "spec": {
-            "policyName": name,
-            "validationActions": ["Deny"],
-            "matchResources": {"namespaceSelector": selector},
-        },
-    }
-    kinds = ("validatingadmissionpolicybinding", "validatingadmissionpolicy")
-
-    def refused() -> bool:
-        command = ("patch", "qbconnection", "acme", "-n", scene.stage.namespace, "--subresource=status")
-        try:
-            patch = '{"status":{"lastTest":{"time":"2026-11-23T09:00:00Z","result":"probe of the test"}}}'
-            scene.stage.kubectl(*command, "--type=merge", "--dry-run=server", "-p", patch)
-        except RuntimeError as error:
-            return "no status today" in str(error)
-        return False
-
-    def switch(on: bool) -> None:
-        if on:
-            scene.stage.kubectl("create", "-f", "-", stdin=json.dumps(policy))
-            scene.stage.kubectl("create", "-f", "-", stdin=json.dumps(binding))
-            eventually(refused, what="status refused")
-        else:
-            for kind in kinds:
-                scene.stage.kubectl("delete", kind, name, "--ignore-not-found")
-            eventually(lambda: not refused(), what="status taken")
-
-    yield switch
-    for kind in kinds:
-        scene.stage.kubectl("delete", kind, name, "--ignore-not-found")
-
-
-def test_killed_after_the_secret_before_the_status(
-    scene: Scene, without_status: Callable[[bool], None]
-) -> None:
+def test_killed_after_the_secret_before_the_status(scene: Scene) -> None:
     scene.stage.tolerated += ["status of", "the schema refuses the status"]
     before, sequence = scene.refreshes(), scene.sequence()
     version = scene.stage.get("secret", SECRET)["data"]["envelope"]
-    without_status(True)
-    scene.ask()
-    eventually(lambda: scene.stage.get("secret", SECRET)["data"]["envelope"] != version, what="stored")
-    assert scene.sequence() == sequence, "the status still speaks of the time before"
-    scene.kill()
-    without_status(False)
+    with refusals(scene.stage) as refuse:
+        refuse(STATUS)
+        scene.ask()
+        eventually(lambda: scene.stage.get("secret", SECRET)["data"]["envelope"] != version, what="stored")
+        assert scene.sequence() == sequence, "the status still speaks of the time before"
+        scene.kill()
     body = scene.recovers()
     assert body["status"]["encryption"]["sequence"] == sequence + 3
     # The request was not recorded as handled: the next process carries it out again.

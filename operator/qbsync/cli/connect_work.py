@@ -120,6 +120,7 @@ class _Connecting:
     # -- the operator --------------------------------------------------------------------------------------
 
     async def _hand_over(self, callback: Callback, address: str) -> int:
+        before: Mapping[str, Any] = (await self._read()).get("status") or {}
         request = f"connect-{_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
         await self.desk.apply(self._document(callback, address), force=True)
         try:
@@ -135,7 +136,7 @@ class _Connecting:
                 f"the operator has not taken it up within {self.options.wait} s: is it running, and does it watch "
                 f"namespace {self.namespace}? The code was deleted; run the command again"
             )
-        return _told(status, f"{self.namespace}/{self.name}")
+        return _told(before, status, f"{self.namespace}/{self.name}")
 
     async def _outcome(self, request: str) -> Mapping[str, Any] | None:
         with contextlib.suppress(TimeoutError):
@@ -191,22 +192,37 @@ def _provider(spec: QuickBooksConnectionSpec) -> Provider:
     return replace(QUICKBOOKS_SANDBOX, authorize_url=spec.endpoints.authorize)
 
 
-def _told(status: Mapping[str, Any], where: str) -> int:
-    history = status.get("refreshHistory") or []
-    record = next((one for one in history if one.get("trigger") == Trigger.AUTHORIZATION), None)
-    ready: Mapping[str, Any] = next(
-        (one for one in status.get("conditions") or () if one["type"] == "Ready"), {}
-    )
-    if record is None or record.get("error"):
+def _told(before: Mapping[str, Any], after: Mapping[str, Any], where: str) -> int:
+    known = _exchanges(before)
+    record = next((one for one in _exchanges(after) if one not in known), None)
+    ready = _ready(after)
+    if record is None and ready.get("status") == "True":
+        # An operator that ended in between did not say it.
+        if _ready(before).get("status") == "True":
+            output.complain(
+                f"{where} is Ready, but the operator was replaced before it said whether by this consent or by "
+                "the one before: if in doubt, run the command again"
+            )
+            return output.FINDINGS
+    elif record is None or record.get("error"):
         why = record["error"] if record is not None else f"{ready.get('reason')}: {ready.get('message')}"
         output.complain(f"{where} was not connected: {why}")
         return output.FINDINGS
-    company = (status.get("company") or {}).get("name", "")
+    company = (after.get("company") or {}).get("name", "")
     output.say(f"{where} is connected to {company or 'its company'}")
     output.say(f"Ready is {ready.get('status')} ({ready.get('reason')})")
     if ready.get("status") != "True":
         output.say(ready.get("message", ""))
     return output.OK
+
+
+def _exchanges(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    history: list[Mapping[str, Any]] = status.get("refreshHistory") or []
+    return [one for one in history if one.get("trigger") == Trigger.AUTHORIZATION]
+
+
+def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    return next((one for one in status.get("conditions") or () if one["type"] == "Ready"), {})
 
 
 def _now() -> datetime:

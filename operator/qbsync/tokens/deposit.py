@@ -54,21 +54,28 @@ class Depositor:
 
         `mine` is the intent it was asked for with. Returns what is stored afterwards.
         """
-        spooled = self._keep_aside(session.spec, fresh, mine) if self._spool.usable else None
+        spooled = self.keep_aside(session.spec, fresh, mine=mine)
 
         def change(stored: Stored) -> Draft | None:
             return changes.deposit(stored, fresh, mine=mine, floor=session.floor, gone=session.gone)
 
         kept = await self.settle(session, stored, change)
-        if spooled is not None:
-            self._spool.discard(spooled)
+        self.drop(spooled)
         return kept
 
-    def _keep_aside(self, spec: GrantSpec, fresh: Grant, mine: Intent) -> SpooledAnswer:
+    def keep_aside(self, spec: GrantSpec, fresh: Grant, *, mine: Intent) -> SpooledAnswer | None:
+        """Into the spool only: a process that dies before `keep` leaves the answer there. None: there is none."""
+        if not self._spool.usable:
+            return None
         place_ = SpoolPlace.of(spec)
         spooled = SpooledAnswer(place_, mine, self._store.seal(place_, fresh))
         self._spool.keep(spooled)
         return spooled
+
+    def drop(self, spooled: SpooledAnswer | None) -> None:
+        """Out of the spool: it is stored, or not to be kept."""
+        if spooled is not None:
+            self._spool.discard(spooled)
 
     async def settle(self, session: Session, stored: Stored | None, change: Change) -> Stored:
         """Write `change(newest state)`; starts from `stored` if given, else reads first.

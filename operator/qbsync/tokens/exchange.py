@@ -9,6 +9,7 @@ import logging
 import os
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -33,6 +34,7 @@ from qbsync.tokens.intake import foreign_lock
 from qbsync.tokens.revocation import Revoker
 from qbsync.tokens.session import Announced, Paused, Session
 from qbsync.tokens.spec import Fence, GrantSpec, KeeperSettings, Trigger
+from qbsync.tokens.spool import SpooledAnswer
 from qbsync.tokens.store import Stored, TokenStore
 
 logger = logging.getLogger(__name__)
@@ -115,6 +117,13 @@ class Exchanger:
             session.disappointment = pause
             raise pause from None
 
+    async def drop(self, spec: GrantSpec) -> None:
+        """Delete a code that nobody exchanges any more. Lets `KubeError` through."""
+        with suppress(NotFound):
+            secret = await self.secrets.get(spec.namespace, authorization.secret_name(spec.name))
+            if secret.type == authorization.SECRET_TYPE:
+                await self.secrets.remove(secret)
+
     def expects(self, session: Session, *, asked: bool) -> bool:
         """Whether a code may be waiting; it is looked for again and again until that came to an end.
 
@@ -178,6 +187,9 @@ class Exchanger:
 
     async def _exchange(self, session: Session, stored: Stored, secret: Secret) -> Stored:
         if stored.grant is not None and _is_stored(stored.grant, secret):
+            if not session.connected:
+                # A process that died stored it, and told nobody.
+                self._tell_connected(session, timedelta(), None)
             await self._discard(session, secret)
             return stored
         found = self._readable(session, secret)
@@ -189,8 +201,11 @@ class Exchanger:
         client = await self.conditions.credentials(session)
         sending = await self._announce(session, stored, sent.remember(found.code), found.code)
         answer = await self._send(session, sending, client, found)
-        await self._check_realm(session, sending, answer)
-        return await self._keep(session, sending, answer, found)
+        fresh = self._granted(session, sending, answer, found)
+        # Nobody can ask for it again: if the process dies while the company is read, the callback's word counts.
+        aside = self.depositor.keep_aside(session.spec, fresh, mine=sending.intent)
+        await self._check_realm(session, sending, answer, aside)
+        return await self._keep(session, sending, answer, fresh, found.secret)
 
     def _wait_for_others(self, session: Session, stored: Stored) -> None:
         """While another process may be spending the old token, its intent is not overwritten."""
@@ -290,13 +305,16 @@ class Exchanger:
 
     # -- what it brought -----------------------------------------------------------------------------------
 
-    async def _check_realm(self, session: Session, sending: _Sending, answer: TokenAnswer) -> None:
+    async def _check_realm(
+        self, session: Session, sending: _Sending, answer: TokenAnswer, aside: SpooledAnswer | None
+    ) -> None:
         """One read of the company. Where QuickBooks does not answer, the callback's word counts: the grant is kept."""
         for attempt in range(1, _CHECKS + 1):
             try:
                 await self.inspect(session.spec, answer.access_token)
             except _NOT_THIS_COMPANY as error:
                 assert answer.refresh_token is not None  # `exchange` promises it
+                self.depositor.drop(aside)
                 await self.revoker.revoke(
                     session.spec, answer.refresh_token, who=session.holder, why="of another company"
                 )
@@ -315,9 +333,8 @@ class Exchanger:
                 return
 
     async def _keep(
-        self, session: Session, sending: _Sending, answer: TokenAnswer, found: Authorization
+        self, session: Session, sending: _Sending, answer: TokenAnswer, fresh: Grant, used: Secret
     ) -> Stored:
-        fresh = self._granted(session, sending, answer, found)
         stored = await self.depositor.keep(session, sending.stored, fresh, mine=sending.intent)
         if stored.secret is None:
             await self.revoker.revoke(
@@ -325,7 +342,7 @@ class Exchanger:
             )
             raise pauses.not_leading()
         self._publish(session, sending, stored, answer)
-        await self._discard(session, found.secret)
+        await self._discard(session, used)
         return stored
 
     def _granted(
@@ -357,7 +374,11 @@ class Exchanger:
         session.resume()
         session.spent = session.refused_client = None
         took = timedelta(seconds=self.clock.monotonic() - sending.monotonic)
-        self._record(session, RefreshOutcome.CONNECTED, took, None, answer.intuit_tid)
+        self._tell_connected(session, took, answer.intuit_tid)
+
+    def _tell_connected(self, session: Session, took: timedelta, tid: str | None) -> None:
+        session.connected = True
+        self._record(session, RefreshOutcome.CONNECTED, took, None, tid)
         session.say(GrantEvent("Connected", f"a person connected company {session.spec.realm}"))
 
     def _tell(self, session: Session, failed: "_Failed") -> None:

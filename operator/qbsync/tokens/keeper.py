@@ -135,6 +135,8 @@ class Keeper:
     async def revoke(self, connection: GrantSpec) -> bool:
         """End the grant at the provider, delete its Secret and forget it; may be repeated. False: there was none.
 
+        A code that waits to be exchanged is deleted as well.
+
         Raises what hindered it: a `KubeError`, a `TokenError`, a `QuickBooksError` or `CredentialsMissing`.
         """
         session = self._resolve(connection)
@@ -153,6 +155,7 @@ class Keeper:
             )
         if stored.secret is not None:
             await self._store.remove(stored.secret)
+        await self._exchanger.drop(connection)
         self.forget(connection.namespace, connection.name)
         return grant is not None
 

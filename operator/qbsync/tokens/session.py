@@ -129,6 +129,8 @@ class Session:
         """The next stored sequence is above this."""
         self.unsent: Announced | None = None
         """What was announced last, while it certainly was not sent."""
+        self.connected = False
+        """It was told that a code brought the grant."""
         self.scrub_at: float | None = None
         """When emptying the import Secret is tried (again)."""
         self.code_at: float | None = None

@@ -203,10 +203,11 @@ def test_with_duplicate_check_and_strict_everything_a_lost_answer_is_recovered(n
     stage = new_stage("--latency", "20,100", profile="strict")
     watch = started(stage)
     stage.simulator.fault({"operation": "create"}, {"drop": "after"}, times=5)
-    stage.apply(*(manifests.invoice(f"inv-{n}") for n in range(15)))
-    watch.until(lambda objects: sum(map(is_ready, objects.values())) == 15, what="all Ready")
-    assert outcomes(watch.objects) == {"Created": 10, "Recovered": 5}
-    assert stage.more_than_sample() == 15
+    # A handful: more of them might go out together.
+    stage.apply(*(manifests.invoice(f"inv-{n}") for n in range(10)))
+    watch.until(lambda objects: sum(map(is_ready, objects.values())) == 10, what="all Ready")
+    assert outcomes(watch.objects) == {"Created": 5, "Recovered": 5}
+    assert stage.more_than_sample() == 10
 
 
 @pytest.mark.parametrize("memory", ["replay", "forget", "fault600"])

@@ -343,10 +343,11 @@ def test_one_broken_object_delays_no_other(stage: Stage) -> None:
     ]
     # Two of them, since the invoice with the unknown customer is sent as well.
     stage.simulator.fault({"operation": "create"}, {"drop": "before"}, times=2)
-    good = [manifests.invoice(f"inv-{n}") for n in range(20)]
+    # A handful: more of them might go out together.
+    good = [manifests.invoice(f"inv-{n}") for n in range(8)]
     stage.apply(*broken, manifests.invoice("lost", number="A-LOST"), *good)
     watch.until(
-        lambda objects: sum(is_ready(objects[f"inv-{n}"]) for n in range(20) if f"inv-{n}" in objects) >= 18,
+        lambda objects: sum(is_ready(objects[f"inv-{n}"]) for n in range(8) if f"inv-{n}" in objects) >= 6,
         what="the good ones Ready",
         timeout=20,
     )
@@ -354,7 +355,7 @@ def test_one_broken_object_delays_no_other(stage: Stage) -> None:
     lost = [entry for entry in stage.simulator.requests("create") if entry["status"] is None]
     assert len(lost) == 2
     watch.until(
-        lambda objects: all(is_ready(objects[f"inv-{n}"]) for n in range(20)), what="all good ones Ready"
+        lambda objects: all(is_ready(objects[f"inv-{n}"]) for n in range(8)), what="all good ones Ready"
     )
 
 

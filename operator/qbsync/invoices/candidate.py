@@ -10,10 +10,13 @@ from qbsync.api.meta import ADOPT, FORCE_DELETE, RECREATE, REQUESTED_AT, handled
 from qbsync.engine.keys import Company, Key
 from qbsync.engine.store import Snapshot
 from qbsync.engine.worker import Done
+from qbsync.invoices.compare import Carried
 from qbsync.invoices.desk import Desk
+from qbsync.invoices.errors import SpecError
 from qbsync.invoices.fields import Statement, statements
 from qbsync.invoices.identity import OwnerMark, content_hash, owner_mark
 from qbsync.invoices.labels import claim_of
+from qbsync.invoices.lines import net_total
 from qbsync.invoices.overdue import zone
 from qbsync.invoices.references import references_of
 from qbsync.invoices.report import Occasion, open_mail, standing_reason
@@ -60,7 +63,8 @@ class Candidate:
     @property
     def number(self) -> str | None:
         """The DocNumber it asks for; None: QuickBooks' next one."""
-        return self.spec.invoice.doc_number
+        number = self.spec.invoice.doc_number
+        return number.strip() if number is not None else None
 
     @property
     def claim(self) -> str:
@@ -174,6 +178,21 @@ class Candidate:
         """The same, where names may be missing: for comparing only, never to be sent."""
         invoice = self.spec.invoice
         return statements(invoice, self.desk.references.intend(references_of(invoice)))
+
+    @property
+    def stated_net(self) -> Decimal:
+        """What the lines come to, without tax; 0 where they contradict themselves."""
+        try:
+            return net_total(self.spec.invoice)
+        except SpecError:
+            return Decimal(0)
+
+    @property
+    def carried(self) -> Carried:
+        """The spec as far as it stands in QuickBooks, as that was seen last."""
+        drifted = find(self.status.conditions, ConditionType.DRIFTED)
+        drift = drifted.message if drifted is not None and drifted.status is ReadyStatus.TRUE else ""
+        return Carried(self.status.applied, self.status.applied_hash, drift)
 
     @property
     def source_total(self) -> Decimal | None:

@@ -22,6 +22,7 @@ from qbsync.engine.store import Snapshot
 from qbsync.invoices.decide import Refuse, Wait
 from qbsync.invoices.mapping import MarkPlace
 
+_WIDER = (Adoption.NEVER, Adoption.IF_MATCHING, Adoption.ALWAYS)
 LOOK_AGAIN = timedelta(seconds=60)
 """A wait that some event ends is looked at again after this, should the event get lost."""
 
@@ -93,9 +94,13 @@ class Connection:
         return MarkPlace(setting) if setting is not None else MarkPlace()
 
     def adoption_for(self, spec: InvoiceSyncSpec) -> Adoption:
-        """The policy that applies: the object's own, else the connection's, else IfMatching."""
+        """The policy that applies: the object's own, else the connection's, else IfMatching; never more than
+        is permitted.
+        """
         default = self.spec.invoices.adoption if self.spec.invoices is not None else None
-        return spec.adoption or default or Adoption.IF_MATCHING
+        wanted = spec.adoption or default or Adoption.IF_MATCHING
+        widest = max(map(_WIDER.index, self.permit.adoption), default=0)
+        return _WIDER[min(_WIDER.index(wanted), widest)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from qbsync.engine.clock import Clock
 from qbsync.engine.grace import TakeoverGrace
 from qbsync.engine.keys import Key
 from qbsync.engine.store import ObjectStore
+from qbsync.invoices import refusals
 from qbsync.invoices.candidate import Candidate
 from qbsync.invoices.connection import Connection
 from qbsync.invoices.desk import Making
@@ -29,7 +30,7 @@ from qbsync.invoices.identity import name_requestid, normalized_name
 from qbsync.invoices.labels import ENTRY_OPEN
 from qbsync.invoices.lookup import CompanyDirectory
 from qbsync.invoices.outbox import Outbox
-from qbsync.invoices.outcomes import REASON_BY_CODE, THROTTLE_WAIT, is_replay
+from qbsync.invoices.outcomes import THROTTLE_WAIT, is_replay
 from qbsync.invoices.references import MISSING_FOR
 from qbsync.invoices.report import CREATE_ENTRY
 from qbsync.invoices.settle import Settler
@@ -265,9 +266,8 @@ class Creation:
             raise error
         making.used_up()
         if error.code not in _TAKEN:
-            reason = REASON_BY_CODE.get(error.code or "", InvoiceReason.INVALID_INVOICE)
-            message = f"{job.entry.path}: QuickBooks refused to create {job.entry}: {error}"
-            raise _Never(reason, message, error)
+            message = refusals.told(f"{job.entry.path}: creating {job.entry}", error)
+            raise _Never(refusals.reason_of(error), message, error)
         # By what a query may not show yet.
         await self._clock.sleep(self._outbox.lookup_lag)
         found = await self._look(job)

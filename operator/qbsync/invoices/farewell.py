@@ -5,10 +5,9 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timedelta
-from decimal import Decimal
 
 from qbsync.api.conditions import InvoiceReason
-from qbsync.api.invoice import InvoiceDeletionPolicy
+from qbsync.api.invoice import InvoiceDeletionPolicy, Mode
 from qbsync.api.meta import INVOICE_FINALIZER
 from qbsync.engine.backoff import Backoff
 from qbsync.engine.clock import Clock
@@ -18,13 +17,12 @@ from qbsync.invoices.candidate import Candidate
 from qbsync.invoices.connection import LOOK_AGAIN, Connection
 from qbsync.invoices.decide import Refuse, Wait
 from qbsync.invoices.desk import Change
-from qbsync.invoices.errors import NotSending, SpecError
+from qbsync.invoices.errors import NotSending
 from qbsync.invoices.identity import requestid
-from qbsync.invoices.lines import net_total
 from qbsync.invoices.lookup import existing
 from qbsync.invoices.mapping import mark_of
 from qbsync.invoices.outbox import Outbox
-from qbsync.invoices.outcomes import REASON_BY_CODE
+from qbsync.invoices.refusals import reason_of
 from qbsync.invoices.report import has_parted
 from qbsync.invoices.search import ask, question
 from qbsync.invoices.settle import Settler
@@ -34,6 +32,7 @@ from qbsync.kube.objects import ObjectsApi
 from qbsync.quickbooks.client import CompanyClient
 from qbsync.quickbooks.entities import Invoice, parse_invoice
 from qbsync.quickbooks.errors import NoAccessToken, QuickBooksError, Rejected, outcome_unknown
+from qbsync.quickbooks.faults import ErrorClass
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +44,6 @@ _HOPELESS = frozenset(
     }
 )
 """Waiting for these alone helps nobody: after the patience the object is released."""
-_REFUSED = frozenset({"6000", "6210", "6540", "6190"})
-"""QuickBooks' own reasons why an invoice stays as it is: linked, closed period, deposited, subscription."""
 
 
 class Farewell:
@@ -137,8 +134,12 @@ class Farewell:
         client: CompanyClient | None,
     ) -> None:
         policy = candidate.spec.deletion_policy
-        if policy is InvoiceDeletionPolicy.RETAIN or self._never_sent(candidate):
+        if policy is InvoiceDeletionPolicy.RETAIN or candidate.adopted or self._never_sent(candidate):
             await self._let_go(candidate)
+        elif candidate.spec.mode is Mode.OBSERVE:
+            await self._release(candidate, "spec.mode is Observe, which writes nothing to QuickBooks")
+        elif candidate.spec.suspend:
+            await self._release(candidate, "spec.suspend is true, which leaves the invoice alone")
         elif candidate.forced:
             await self._release(candidate, "a person asked for it (qbsync.dev/force-delete)")
         elif closed is not None or connection is None or client is None:
@@ -245,7 +246,7 @@ class Farewell:
         return Recorded(
             quickbooks_id=candidate.status.quickbooks_id or "",
             adopted=candidate.adopted,
-            stated_net=_net(candidate),
+            stated_net=candidate.stated_net,
             spec_moved=False,
             change_at_work_on=change.sync_token if change is not None else None,
             change_at_work_for=self._outbox.change_at_work_for(change) if change is not None else None,
@@ -296,14 +297,14 @@ class Farewell:
                 delay=self._backoff.delay(candidate.desk.failed(candidate.key), self._rng),
                 error=error,
             )
-        elif isinstance(error, Rejected) and error.definite and error.code in _REFUSED:
+        elif _is_final(error):
             candidate.desk.changes.pop(candidate.key, None)
-            reason = REASON_BY_CODE.get(error.code or "", InvoiceReason.VOID_REFUSED)
             self._settler.refused(
                 candidate,
-                reason=reason,
-                message=f"QuickBooks keeps the invoice as it is: {error}. Clear that there and request a sync, "
-                "or annotate this object with qbsync.dev/force-delete=true",
+                reason=reason_of(error, InvoiceReason.VOID_REFUSED),
+                message="QuickBooks keeps the invoice as it is. Clear there what it names and request a sync "
+                "(annotation qbsync.dev/requested-at), or annotate this object with "
+                f"qbsync.dev/force-delete=true. {error}",
                 error=error,
             )
         else:
@@ -330,8 +331,8 @@ def _wants_finalizer(candidate: Candidate) -> bool:
     return candidate.spec.deletion_policy is not InvoiceDeletionPolicy.RETAIN
 
 
-def _net(candidate: Candidate) -> Decimal:
-    try:
-        return net_total(candidate.spec.invoice)
-    except SpecError:
-        return Decimal(0)
+def _is_final(error: QuickBooksError) -> bool:
+    """QuickBooks refuses that for good. 610: it is gone, which the next look tells."""
+    if not isinstance(error, Rejected) or not error.definite or error.code == "610":
+        return False
+    return error.error_class is ErrorClass.PERMANENT

@@ -18,12 +18,11 @@ from qbsync.invoices.compare import Carried, Comparison, applied_after, compare,
 from qbsync.invoices.connection import Connection
 from qbsync.invoices.decide import Refuse
 from qbsync.invoices.errors import SpecError
-from qbsync.invoices.lines import net_total
 from qbsync.invoices.lookup import CompanyDirectory, invoices_by_id
 from qbsync.invoices.news import News
 from qbsync.invoices.references import references_of
 from qbsync.invoices.settle import Settler
-from qbsync.invoices.standing import Keep, Recorded, decide_standing, is_voided
+from qbsync.invoices.standing import Keep, Recorded, decide_standing
 from qbsync.quickbooks.client import CompanyClient
 from qbsync.quickbooks.entities import Invoice
 from qbsync.quickbooks.errors import QuickBooksError
@@ -101,8 +100,7 @@ class Following:
             self._compare(candidate, invoice, connection, edited=_is_edited(candidate, invoice, news))
 
     def _figures(self, candidate: Candidate, invoice: Invoice, connection: Connection) -> None:
-        voided = is_voided(invoice, net_total(candidate.spec.invoice))
-        self._settler.figured(candidate, invoice=invoice, connection=connection, voided=voided)
+        self._settler.figured(candidate, invoice=invoice, connection=connection)
 
     def _compare(
         self, candidate: Candidate, invoice: Invoice | None, connection: Connection, *, edited: bool
@@ -132,13 +130,7 @@ class Following:
                 candidate, would="", connection=connection, invoice=action.invoice, carried=carried
             )
             return
-        self._settler.kept(
-            candidate,
-            invoice=action.invoice,
-            carried=carried,
-            connection=connection,
-            voided=action.voided_there,
-        )
+        self._settler.kept(candidate, invoice=action.invoice, carried=carried, connection=connection)
 
     def _put_off(self, candidate: Candidate, news: News, error: Exception) -> None:
         """Nothing was learned. The object stands as it did: that is not its trouble."""
@@ -177,6 +169,6 @@ def _recorded(candidate: Candidate) -> Recorded:
     return Recorded(
         quickbooks_id=str(candidate.status.quickbooks_id),
         adopted=candidate.adopted,
-        stated_net=net_total(candidate.spec.invoice),
+        stated_net=candidate.stated_net,
         spec_moved=candidate.spec_moved,
     )

@@ -23,7 +23,7 @@ from qbsync.invoices.errors import NotSending
 from qbsync.invoices.identity import requestid
 from qbsync.invoices.lookup import existing
 from qbsync.invoices.outbox import Outbox
-from qbsync.invoices.report import EMAIL_SENT, SEND
+from qbsync.invoices.report import EMAIL_SENT, SEND, recovered_at
 from qbsync.invoices.settle import Settler
 from qbsync.quickbooks.client import CompanyClient
 from qbsync.quickbooks.entities import parse_invoice
@@ -71,7 +71,7 @@ class Mailing:
             elif intent.time is None and status.payment_status is PaymentStatus.VOIDED:
                 self._settler.not_mailed(candidate, why="it was not e-mailed, since it is void")
             elif intent.time is None:
-                await self._send(candidate, client)
+                await self._send_if_unsent(candidate, client)
             else:
                 await self._look(candidate, intent, client)
         except QuickBooksError as error:
@@ -79,6 +79,21 @@ class Mailing:
         except Exception as error:
             logger.exception("sending an e-mail failed", extra={"object": str(candidate.key)})
             self._outbox.retry_later(candidate, error)
+
+    async def _send_if_unsent(self, candidate: Candidate, client: CompanyClient) -> None:
+        """Of an invoice that was found again, whoever had it before may have sent it: one late look tells."""
+        since = recovered_at(candidate.status)
+        if since is not None:
+            left = since + self._outbox.at_work_at_most - self._clock.now()
+            if left > timedelta():
+                self._await(candidate, left)
+                return
+            invoice = await existing(client, str(candidate.status.quickbooks_id))
+            if invoice is None or invoice.email_status == EMAIL_SENT:
+                why = "it was deleted in QuickBooks" if invoice is None else "it had been e-mailed before"
+                self._settler.not_mailed(candidate, why=why)
+                return
+        await self._send(candidate, client)
 
     async def _send(self, candidate: Candidate, client: CompanyClient) -> None:
         """The one POST. Nothing was sent before it, by anybody."""

@@ -67,7 +67,7 @@ def create_body(
     body: JsonObject = {"TxnDate": day.isoformat()}
     number = invoice.doc_number or (AUTO_GENERATE if numbered_by_hand else None)
     if number is not None:
-        body["DocNumber"] = number
+        body["DocNumber"] = number.strip()
     # A new invoice has nothing to clear.
     _merge(body, (part for part in map(_part, stated) if not _clears(part)))
     _put_mark(body, {}, mark, place)

@@ -20,6 +20,7 @@ from qbsync.invoices.connection import Connection
 from qbsync.invoices.desk import Sent
 from qbsync.invoices.identity import requestid
 from qbsync.invoices.lookup import existing
+from qbsync.invoices.refusals import reason_of, told
 from qbsync.invoices.report import CREATE
 from qbsync.invoices.settle import Settler
 from qbsync.quickbooks.client import CompanyClient
@@ -31,13 +32,6 @@ THROTTLE_WAIT = timedelta(seconds=60)
 """Intuit: on 429, wait 60 seconds."""
 REPLAY_TOLERANCE = timedelta(seconds=5)
 DUPLICATE_ATTEMPTS = 3
-
-REASON_BY_CODE = {
-    "610": InvoiceReason.REFERENCE_NOT_FOUND,
-    "2500": InvoiceReason.REFERENCE_NOT_FOUND,
-    "6190": InvoiceReason.SUBSCRIPTION_ENDED,
-    "6210": InvoiceReason.PERIOD_CLOSED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +190,13 @@ class Outcomes:
         )
 
     def _refused(self, candidate: Candidate, sent: Sent, error: Rejected) -> None:
-        reason = REASON_BY_CODE.get(error.code or "", InvoiceReason.INVALID_INVOICE)
+        reason = reason_of(error)
         if reason is InvoiceReason.REFERENCE_NOT_FOUND:
             candidate.desk.references.forget()
         self.settler.refused(
             candidate,
             reason=reason,
-            message=f"QuickBooks refused the invoice: {error}",
+            message=told("the invoice", error),
             error=error,
             rejections=sent.n + 1,
         )

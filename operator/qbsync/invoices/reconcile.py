@@ -9,7 +9,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
@@ -34,6 +34,7 @@ from qbsync.invoices.mailing import Mailing
 from qbsync.invoices.news import News
 from qbsync.invoices.outbox import Outbox
 from qbsync.invoices.references import References
+from qbsync.invoices.report import CREATE
 from qbsync.invoices.settle import Settler
 from qbsync.invoices.upkeep import Upkeep
 from qbsync.kube.objects import ObjectsApi
@@ -157,13 +158,10 @@ class InvoiceReconciler:
         """
         desk = self._desk(snapshot.company)
         desk.news.drop(snapshot.key)
-        claim = claim_of(snapshot.body)
-        recorded = bool(snapshot.status.get("quickbooksId"))
-        now = self._clock.monotonic()
-        inherited = None if recorded else self._grace.remaining(snapshot, monotonic=now)
-        if inherited is not None:
+        claim, arriving = claim_of(snapshot.body), self._arrives_within(desk, snapshot)
+        if arriving > timedelta():
             desk.claims.hold(claim, snapshot.key)
-        desk.gone[snapshot.key] = (claim, now + (inherited or timedelta()).total_seconds())
+        desk.gone[snapshot.key] = (claim, self._clock.monotonic() + arriving.total_seconds())
         self._enqueue(snapshot.company, snapshot.key, timedelta())
 
     def _bury(self, company: Company, desk: Desk, key: Key) -> timedelta | None:
@@ -180,6 +178,20 @@ class InvoiceReconciler:
         desk.settled(key)
         self._settler.release(company, desk.claims.release(claim, key))
         return None
+
+    def _arrives_within(self, desk: Desk, snapshot: Snapshot) -> timedelta:
+        """How long a create of this object, sent by whichever process, may still arrive; 0 or less: none may."""
+        if snapshot.status.get("quickbooksId"):
+            return timedelta()
+        sent, intent = desk.sent.get(snapshot.key), snapshot.status.get("intent") or {}
+        left = [
+            self._outbox.at_work_for(sent) if sent is not None else None,
+            self._grace.remaining(snapshot, monotonic=self._clock.monotonic()),
+        ]
+        if intent.get("operation") == CREATE and intent.get("time"):
+            since = datetime.fromisoformat(intent["time"])
+            left.append(since + self._outbox.at_work_at_most - self._clock.now())
+        return max((one for one in left if one is not None), default=timedelta())
 
     # -- before anything is asked of QuickBooks ------------------------------------------------------
 
@@ -273,12 +285,10 @@ class InvoiceReconciler:
         )
 
     def _claimed(self, candidate: Candidate) -> bool:
-        rivals = [
-            rival
-            for rival in self._store.labelled(candidate.company, by_claim(candidate.claim))
-            if rival.key == candidate.key or _contends(rival)
-        ]
-        if candidate.desk.claims.claim(candidate.claim, candidate.key, rivals):
+        claiming = self._store.labelled(candidate.company, by_claim(candidate.claim))
+        rivals = [rival for rival in claiming if rival.key == candidate.key or _contends(rival)]
+        arriving = self._arriving(candidate, claiming)
+        if arriving <= timedelta() and candidate.desk.claims.claim(candidate.claim, candidate.key, rivals):
             return True
         self._settler.wait(
             candidate,
@@ -289,9 +299,19 @@ class InvoiceReconciler:
                 if candidate.number
                 else "of its source goes first"
             ),
-            delay=LOOK_AGAIN / 2,
+            delay=min(arriving, LOOK_AGAIN / 2) if arriving > timedelta() else LOOK_AGAIN / 2,
         )
         return False
+
+    def _arriving(self, candidate: Candidate, claiming: Sequence[Snapshot]) -> timedelta:
+        """How long a create of another object, be it deleted, suspended or refused since, may still arrive."""
+        waits_anyway = (
+            self._grace.remaining(candidate.snapshot, monotonic=self._clock.monotonic()) is not None
+        )
+        others = [other for other in claiming if other.key != candidate.key]
+        if waits_anyway:
+            others = [other for other in others if not other.inherited]
+        return max((self._arrives_within(candidate.desk, other) for other in others), default=timedelta())
 
     async def _labels(self, connection: Connection | None, keys: Sequence[Key]) -> dict[str, NamespaceLabels]:
         allowed = connection.spec.allowed_namespaces if connection is not None else None

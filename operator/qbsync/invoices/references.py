@@ -231,8 +231,10 @@ class References:
             active = ", ".join(row.id for row in hits if row.active)
             return f"more than one {kind} {called} {name.text!r} (ids {active}): name the one you mean by id"
         if hits:
-            return f"the {kind} {name.text!r} (id {ids}) is inactive: reactivate it in QuickBooks, or name another"
-        return f"no {kind} {called} {name.text!r} in QuickBooks: create it there, or correct the name"
+            inactive = f"the {kind} {name.text!r} (id {ids}) is inactive"
+            return f"{inactive}: reactivate it in QuickBooks and request a sync, or name another"
+        absent = f"no {kind} {called} {name.text!r} in QuickBooks"
+        return f"{absent}: create it there and request a sync, or correct the name"
 
 
 _IN_WORDS: Final = {"Department": "location", "TaxCode": "tax code", "Term": "payment term"}

@@ -169,6 +169,9 @@ def standing_reason(status: InvoiceSyncStatus) -> InvoiceReason:
     """The reason of Ready of an invoice that stands and needs nothing."""
     if status.outcome is not None and status.outcome is not Outcome.UNCHANGED:
         return InvoiceReason(status.outcome.value)
+    ready = find(status.conditions, ConditionType.READY)
+    if ready is not None and ready.reason in _SAID_OF_STANDING:
+        return InvoiceReason(ready.reason)
     return InvoiceReason.ADOPTED if status.origin is Origin.ADOPTED else InvoiceReason.CREATED
 
 
@@ -193,7 +196,8 @@ def refused(
         update={
             "last_error": told,
             "rejections": rejections if rejections is not None else previous.rejections,
-            "intent": open_mail(previous),
+            # Unless it is the create that was refused, that may still arrive.
+            "intent": open_mail(previous) or (open_create(previous) if rejections is None else None),
             "next_retry_time": None,
             "history": _history(previous, entry),
         }
@@ -303,10 +307,23 @@ def open_mail(status: InvoiceSyncStatus) -> Intent | None:
     return intent if intent is not None and intent.operation == SEND else None
 
 
+def open_create(status: InvoiceSyncStatus) -> Intent | None:
+    """The create whose outcome is open."""
+    intent = status.intent
+    return intent if intent is not None and intent.operation == CREATE else None
+
+
 def entry_open(status: InvoiceSyncStatus) -> bool:
     """Whether the outcome of creating a customer or item for the invoice is open."""
     intent = status.intent
     return intent is not None and intent.operation not in (CREATE, SEND)
+
+
+def recovered_at(status: InvoiceSyncStatus) -> datetime | None:
+    """When the invoice was found again, at the latest; None if it was created or adopted."""
+    found = next((entry.time for entry in status.history if entry.outcome == Outcome.RECOVERED), None)
+    # Times are stored cut to the second.
+    return found + timedelta(seconds=1) if found is not None else None
 
 
 def mail_settled(
@@ -364,6 +381,7 @@ def payment_status(invoice: Invoice, today: date, *, voided: bool) -> PaymentSta
     return PaymentStatus.UNPAID if invoice.balance >= invoice.total else PaymentStatus.PARTIALLY_PAID
 
 
+_SAID_OF_STANDING = frozenset(Outcome) - {Outcome.UNCHANGED}
 _WHAT_HAPPENED = {
     InvoiceReason.CREATED: "created",
     InvoiceReason.ADOPTED: "it existed and matches, adopted",

@@ -29,6 +29,7 @@ from qbsync.invoices.connection import Connection
 from qbsync.invoices.identity import docnumber_claim
 from qbsync.invoices.news import News
 from qbsync.invoices.overdue import aged, overdue_in
+from qbsync.invoices.standing import is_voided
 from qbsync.quickbooks.entities import Invoice
 from qbsync.quickbooks.errors import QuickBooksError
 
@@ -93,8 +94,8 @@ class Settler:
         now = self._clock.now()
         occasion = candidate.occasion(now)
         if carried.content_hash is None:
-            # Ready is not about the newest spec as long as that is not carried out.
-            occasion = replace(occasion, generation=occasion.generation - 1)
+            # Ready is not about the newest spec as long as that is not carried out, nor is who asked answered.
+            occasion = replace(occasion, generation=occasion.generation - 1, request=None)
         mail_due = _mail_due(candidate, outcome, origin, invoice)
         status = report.synced(
             candidate.status,
@@ -129,10 +130,9 @@ class Settler:
         invoice: Invoice,
         carried: Carried,
         connection: Connection,
-        voided: bool = False,
     ) -> None:
         """It was looked at, and nothing had to be written."""
-        finding = self._finding(candidate, connection, invoice, carried, voided=voided)
+        finding = self._finding(candidate, connection, invoice, carried)
         status = report.kept(candidate.status, candidate.occasion(self._clock.now()), finding)
         self._reporter.report(candidate.key, status.document())
         self._announce_findings(candidate, status)
@@ -182,16 +182,10 @@ class Settler:
             self._announcer.normal(candidate.snapshot, "InvoiceSent", note)
         self.end(candidate, status, again=again)
 
-    def figured(
-        self, candidate: Candidate, *, invoice: Invoice, connection: Connection, voided: bool = False
-    ) -> None:
+    def figured(self, candidate: Candidate, *, invoice: Invoice, connection: Connection) -> None:
         """Its payments moved; what the spec says is as open, or as refused, as before."""
-        before = candidate.status
-        drifted = find(before.conditions, ConditionType.DRIFTED)
-        drift = drifted.message if drifted is not None and drifted.status is ReadyStatus.TRUE else ""
-        carried = Carried(before.applied, before.applied_hash, drift)
-        finding = self._finding(candidate, connection, invoice, carried, voided=voided)
-        status = report.figured(before, candidate.occasion(self._clock.now()), finding)
+        finding = self._finding(candidate, connection, invoice, candidate.carried)
+        status = report.figured(candidate.status, candidate.occasion(self._clock.now()), finding)
         self._reporter.report(candidate.key, status.document())
         self._announce_findings(candidate, status)
         self.end(candidate, status, again=_mail_next(candidate, status))
@@ -345,7 +339,8 @@ class Settler:
         silent_for = WRITTEN_AFTER.get(reason, WRITTEN_BY_DEFAULT_AFTER) - waited
         stalls_in = STALLED_AFTER[reason] - waited if reason in STALLED_AFTER else None
         # An invoice that stands as the spec says stays Ready while it is only being looked at.
-        untold = candidate.status.quickbooks_id is not None and not candidate.spec_moved
+        stands = candidate.status.quickbooks_id is not None and not candidate.spec_moved
+        untold = stands and not candidate.snapshot.deleting
         if silent_for <= timedelta() and not untold:
             self._write_wait(
                 candidate, reason, message, delay, error=error, intent=intent, stalls_in=stalls_in
@@ -409,8 +404,6 @@ class Settler:
         connection: Connection,
         invoice: Invoice,
         carried: Carried,
-        *,
-        voided: bool = False,
     ) -> report.Finding:
         return report.Finding(
             invoice=invoice,
@@ -418,7 +411,7 @@ class Settler:
             currency=connection.home_currency,
             today=today(self._clock.now(), connection.time_zone),
             source_total=candidate.source_total,
-            voided=voided,
+            voided=is_voided(invoice, candidate.stated_net),
         )
 
     def _note_number(self, candidate: Candidate, invoice: Invoice) -> None:

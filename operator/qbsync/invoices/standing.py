@@ -32,7 +32,6 @@ class Keep:
 
     invoice: Invoice
     found: Comparison
-    voided_there: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ def decide_standing(  # noqa: PLR0911 - a table has as many ends as rows
             "Take the change of spec.invoice back, or delete this object and create another one",
         )
     if is_voided(invoice, recorded.stated_net):
-        return Keep(invoice, Comparison(), voided_there=True)
+        return Keep(invoice, Comparison())
     if not recorded.spec_moved or not found.to_write:
         return Keep(invoice, found)
     if recorded.change_at_work_for is not None and recorded.change_at_work_on == invoice.sync_token:

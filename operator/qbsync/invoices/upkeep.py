@@ -13,7 +13,7 @@ from qbsync.api.invoice import Mode, Outcome
 from qbsync.engine.backoff import Backoff
 from qbsync.engine.clock import Clock
 from qbsync.engine.keys import Key
-from qbsync.invoices import currency
+from qbsync.invoices import currency, refusals
 from qbsync.invoices.candidate import Candidate
 from qbsync.invoices.compare import Carried, Comparison, applied_after, compare
 from qbsync.invoices.connection import Connection
@@ -24,12 +24,10 @@ from qbsync.invoices.entries import Entry, missing_entries, told
 from qbsync.invoices.errors import NotSending, SpecError
 from qbsync.invoices.fields import Statement
 from qbsync.invoices.identity import OwnerMark, requestid
-from qbsync.invoices.lines import net_total
 from qbsync.invoices.lookup import invoices_by_id
 from qbsync.invoices.mapping import update_body
 from qbsync.invoices.names import learn_names
 from qbsync.invoices.outbox import Outbox
-from qbsync.invoices.outcomes import REASON_BY_CODE
 from qbsync.invoices.report import entry_open
 from qbsync.invoices.settle import Settler
 from qbsync.invoices.standing import CreateAnew, Keep, Recorded, Update, decide_standing
@@ -116,17 +114,19 @@ class Upkeep:
     async def _decide(
         self, candidate: Candidate, invoice: Invoice | None, connection: Connection, client: CompanyClient
     ) -> None:
-        # Whatever is missing, and may not be created, is told first.
-        missing_entries(candidate.spec.invoice, candidate.desk.references, connection)
-        stated = candidate.intended()
+        stated = self._stated(candidate, invoice, connection)
         found = (
             compare(stated, candidate.status.applied, invoice.row, adopted=candidate.adopted)
             if invoice is not None
             else Comparison()
         )
         action = decide_standing(self._recorded(candidate), invoice, found)
-        if isinstance(action, Keep):
-            self._keep(candidate, action, stated, connection)
+        if isinstance(action, Keep) and not stated:
+            self._keep(candidate, action, candidate.carried, connection)
+        elif isinstance(action, Keep):
+            applied = applied_after(stated, candidate.status.applied, action.invoice.row, action.found)
+            carried = Carried(applied, candidate.content_hash, action.found.told)
+            self._keep(candidate, action, carried, connection)
         elif isinstance(action, Update):
             entries = self._to_create(candidate, action, connection)
             if candidate.spec.mode is Mode.OBSERVE:
@@ -142,24 +142,36 @@ class Upkeep:
         else:
             self._await_outcome(candidate, action)
 
+    def _stated(
+        self, candidate: Candidate, invoice: Invoice | None, connection: Connection
+    ) -> Sequence[Statement]:
+        """What the spec states; nothing where names lead nowhere and nothing is to be written.
+
+        Raises `SpecError` for what is missing, and may not be created.
+        """
+        try:
+            missing_entries(candidate.spec.invoice, candidate.desk.references, connection)
+            return candidate.intended()
+        except SpecError:
+            if invoice is not None and candidate.spec_moved:
+                raise
+            # The invoice stands, or is gone, whatever became of the names.
+            return ()
+
     def _recorded(self, candidate: Candidate) -> Recorded:
         change = candidate.desk.changes.get(candidate.key)
         return Recorded(
             quickbooks_id=str(candidate.status.quickbooks_id),
             adopted=candidate.adopted,
-            stated_net=net_total(candidate.spec.invoice),
+            stated_net=candidate.stated_net,
             spec_moved=candidate.spec_moved,
             recreate=candidate.recreate_pending is not None,
             change_at_work_on=change.sync_token if change is not None else None,
             change_at_work_for=self._outbox.change_at_work_for(change) if change is not None else None,
         )
 
-    def _keep(
-        self, candidate: Candidate, action: Keep, stated: Sequence[Statement], connection: Connection
-    ) -> None:
+    def _keep(self, candidate: Candidate, action: Keep, carried: Carried, connection: Connection) -> None:
         changed = candidate.desk.changes.get(candidate.key)
-        applied = applied_after(stated, candidate.status.applied, action.invoice.row, action.found)
-        carried = Carried(applied, candidate.content_hash, action.found.told)
         if candidate.spec.mode is Mode.OBSERVE:
             self._settler.observed(
                 candidate, would="", connection=connection, invoice=action.invoice, carried=carried
@@ -168,13 +180,7 @@ class Upkeep:
             # The change whose answer was lost has arrived.
             self._updated(candidate, action.invoice, carried, connection)
         else:
-            self._settler.kept(
-                candidate,
-                invoice=action.invoice,
-                carried=carried,
-                connection=connection,
-                voided=action.voided_there,
-            )
+            self._settler.kept(candidate, invoice=action.invoice, carried=carried, connection=connection)
 
     def _to_create(self, candidate: Candidate, action: Update, connection: Connection) -> Sequence[Entry]:
         """What has to be there before the change is sent, and is not. Raises `SpecError`."""
@@ -266,13 +272,16 @@ class Upkeep:
 
     def _failed(self, candidate: Candidate, error: QuickBooksError) -> None:
         went_out = candidate.key in candidate.desk.changes
+        first = candidate.key not in candidate.desk.failures
         self._access_failed(candidate, error)
         if isinstance(error, NoAccessToken):
             self._outbox.retry_later(candidate, error, reason=InvoiceReason.CONNECTION_NOT_READY)
         elif went_out and outcome_unknown(error):
             self._unknown(candidate, error)
-        elif isinstance(error, Rejected) and error.code in {"5010", "600"}:
-            # Somebody was quicker, or an id was used up: look again and decide again.
+        elif isinstance(error, Rejected) and (
+            error.code in {"5010", "600"} or (error.code == "610" and first)
+        ):
+            # Somebody was quicker, an id was used up, or the invoice is gone: look again and decide again.
             candidate.desk.changes.pop(candidate.key, None)
             self._again(candidate, error)
         elif isinstance(error, Rejected) and error.definite:
@@ -310,13 +319,13 @@ class Upkeep:
         self._settler.wait(candidate, reason=action.reason, message=action.message, delay=delay)
 
     def _refused(self, candidate: Candidate, error: Rejected) -> None:
-        reason = REASON_BY_CODE.get(error.code or "", InvoiceReason.INVALID_INVOICE)
+        reason = refusals.reason_of(error)
         if reason is InvoiceReason.REFERENCE_NOT_FOUND:
             candidate.desk.references.forget()
         self._settler.refused(
             candidate,
             reason=reason,
-            message=f"QuickBooks refused the change of invoice {candidate.status.quickbooks_id}: {error}",
+            message=refusals.told(f"the change of invoice {candidate.status.quickbooks_id}", error),
             error=error,
         )
 

@@ -311,7 +311,7 @@ async def test_a_customer_that_quickbooks_refuses_is_told_and_a_corrected_one_is
     scene.door.fault({"operation": "create", "entity": "Customer"}, {"fault": "2010"})
     scene.apply("b", "B-1", invoice={"customer": NEWCO})
     await scene.until("b", "InvalidInvoice")
-    assert "refused to create customer 'NewCo'" in message(scene, "b")
+    assert "creating customer 'NewCo' was refused" in message(scene, "b")
     assert (await scene.handled("b"))["quickbooksId"]
 
 

@@ -79,7 +79,7 @@ def test_a_void_invoice_is_not_changed() -> None:
 
 
 def test_a_void_invoice_without_a_change_of_the_spec_is_kept_as_void() -> None:
-    assert decide_standing(CALM, VOIDED, TO_WRITE) == Keep(VOIDED, SAME, voided_there=True)
+    assert decide_standing(CALM, VOIDED, TO_WRITE) == Keep(VOIDED, SAME)
 
 
 @pytest.mark.parametrize("found", [SAME, TO_WRITE, DRIFTED])

@@ -58,6 +58,18 @@ def settings() -> kopf.OperatorSettings:
     return chosen
 
 
+def note_of_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What kopf's loop has to say outside of any task; an error, but for its streams' quarrel at the very end.
+
+    kopf leaves two generators, one inside the other, to a loop that ends. It closes both at once, and if the
+    inner one is first, the outer one complains: nothing is lost, since all of it ends.
+    """
+    if "asyncgen" in context:
+        logger.debug("a watch's stream complained at its end: %r", context.get("exception"))
+    else:
+        loop.default_exception_handler(context)
+
+
 class Watch:
     """kopf in its thread: started while this process leads."""
 
@@ -89,22 +101,24 @@ class Watch:
     def _run(self) -> None:
         problem: BaseException | None = None
         try:
-            asyncio.run(
-                kopf.operator(
-                    registry=registry_for(self._hand_over),
-                    settings=settings(),
-                    clusterwide=not self._namespaces,
-                    namespaces=self._namespaces,
-                    stop_flag=self._stop,
-                    # Else kopf asks the system for the user's name, and a pod's uid often has none.
-                    identity=cast(Any, self._identity),
-                )
-            )
+            asyncio.run(self._watch())
         except Exception as error:
             logger.exception("the watch failed")
             problem = error
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._end, problem)
+
+    async def _watch(self) -> None:
+        asyncio.get_running_loop().set_exception_handler(note_of_loop)
+        await kopf.operator(
+            registry=registry_for(self._hand_over),
+            settings=settings(),
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=self._stop,
+            # Else kopf asks the system for the user's name, and a pod's uid often has none.
+            identity=cast(Any, self._identity),
+        )
 
     def _end(self, problem: BaseException | None) -> None:
         if not self._ended.done():

@@ -224,6 +224,28 @@ def test_killed_with_the_answer_in_hand_and_the_company_not_read_yet(either: Sce
     either.is_well(connecting, sent=1)
 
 
+def test_killed_with_the_answer_of_another_company_in_hand(either: Scene) -> None:
+    """The callback named ours. The next process stores what it finds, reads the company, and says whose it is not."""
+    simulator = either.stage.simulator
+    either.api.hold_requests()
+    connecting = Connecting(either.stage)
+    other = simulator.realm()
+    address = connecting.consent(other).replace(f"realmId={other}", f"realmId={simulator.realm_id}")
+    assert connecting.follow(address).status_code == 303
+    eventually(lambda: list(either.spool.glob("*.answer")), what="the answer in the spool")
+    assert either.api.held.wait(30)
+    either.kill()
+    either.api.lose()
+    either.operator = either.start().leads()
+    body = either.watch.reason("acme", "RealmMismatch")
+    assert "check both, then reconnect" in ready(body)["message"]
+    connecting.end()
+    code, said, _ = connect(either.stage)
+    assert code == 0, said
+    either.watch.object("acme", is_ready, what="Ready", timeout=90)
+    either.is_settled(2)
+
+
 def test_killed_with_an_answer_that_the_api_server_does_not_take(either: Scene) -> None:
     either.stage.tolerated += ["cannot be stored"]
     with refusals(either.stage) as refuse:

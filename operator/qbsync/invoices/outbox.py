@@ -233,7 +233,7 @@ class Outbox:
                 await self._ending(letter, _raising(error))
         else:
             for bid, letter in batch.going.items():
-                await self._ending(letter, self._came_back(letter, outcomes[bid]))
+                await self._ending(letter, self._item_came_back(letter, outcomes[bid]))
         for letter, reason in batch.left_behind:
             await self._ending(letter, _raising(reason))
 
@@ -258,6 +258,14 @@ class Outbox:
             return
         for letter in batch.letters:
             await self._ending(letter, self._came_back(letter, error))
+
+    async def _item_came_back(self, letter: Letter, outcome: Entity | QuickBooksError) -> None:
+        if isinstance(outcome, QuickBooksError) and never_arrived(outcome):
+            # Refused as if at the door; but its batch was let in, so that says nothing of the company.
+            letter.thaw()
+            self.retry_later(letter.candidate, outcome)
+        else:
+            await self._came_back(letter, outcome)
 
     async def _came_back(self, letter: Letter, outcome: Entity | QuickBooksError) -> None:
         if isinstance(outcome, Entity):

@@ -11,6 +11,7 @@ import pytest
 from fixtures.invoices_scene import LOOKUP_LAG, SERVER_TIMEOUT, Scene, eventually, running
 from fixtures.simulator_server import Door, RunningSimulator
 from qbsync.quickbooks.batch import MOST_ITEMS
+from qbsync.quickbooks.errors import Unauthorized
 
 BACKLOG = 15
 """More than a handful, and one batch."""
@@ -163,6 +164,25 @@ async def test_an_item_whose_fault_proves_nothing_is_looked_up_before_it_goes_al
     await eventually(lambda: all("quickbooksId" in scene.status(name) for name in names), "all")
     check_one_each(scene, names)
     assert calls(scene) == {"create": 0 if commit else 1, "batch": 1}
+
+
+async def test_an_item_whose_token_is_refused_says_nothing_of_the_company(scene: Scene) -> None:
+    """Its call was let in: the connection is not to blame, nor to be stopped for all the others."""
+    scene.door.fault({"operation": "create", "inBatch": True, "nth": 3}, {"status": 401})
+    names = apply(scene)
+    await settled(scene, names)
+    check_one_each(scene, names)
+    assert [error for error in scene.access_failures if isinstance(error, Unauthorized)] == []
+    assert calls(scene) == {"create": 1, "batch": 1}
+
+
+async def test_a_batch_that_is_refused_at_the_door_tells_of_the_company(scene: Scene) -> None:
+    scene.grant.on_rejected = None
+    scene.door.fault({"operation": "batch"}, {"status": 401}, times=2)
+    names = apply(scene)
+    await settled(scene, names)
+    check_one_each(scene, names)
+    assert any(isinstance(error, Unauthorized) for error in scene.access_failures)
 
 
 async def test_a_batch_that_is_refused_as_a_whole_goes_one_by_one(scene: Scene) -> None:

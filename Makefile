@@ -36,9 +36,10 @@ year: setup ## A year of 50 grants: an outage of 6 hours, a change of the master
 amounts: setup ## 100,000 random lines of invoices, to the cent (SEED=… repeats a run)
 	QBSYNC_AMOUNT_LINES=100000 $(if $(SEED),QBSYNC_AMOUNT_SEED=$(SEED)) .venv/bin/pytest -q tests/component/invoices/test_amounts.py
 
-bench: setup ## What the simulator does on one core; how long a fresh token takes
+bench: setup ## What the simulator does on one core; how long a fresh token takes, and a new one to be safe
 	.venv/bin/python bench/simulator.py
 	.venv/bin/python bench/tokens.py
+	.venv/bin/python bench/answers.py
 
 lint: setup ## Style, types, import directions
 	.venv/bin/ruff check .

@@ -9,7 +9,7 @@ in-process wire that can lose answers and whole processes.
 import asyncio
 import contextlib
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -112,6 +112,11 @@ class Model:
         self.mails: Counter[str] = Counter()
         self.at_rest: dict[str, float] = {}
         """Since when an object's spec says that nothing is to be written for it."""
+        self.ever: defaultdict[str, set[str]] = defaultdict(set)
+        """All the invoices that there have been with an object's uid in their mark."""
+        self.recreated: Counter[str] = Counter()
+        self.to_vanish: set[str] = set()
+        """The objects whose deletion is to take their invoice along."""
         self.broken = ""
         self.over = False
         """The dead need not wait any longer."""
@@ -204,6 +209,8 @@ class Model:
 
     def recreate(self, name: str) -> None:
         """kubectl annotate recreate."""
+        if (body := self._living(name)) is not None:
+            self.recreated[uid_mark(body["metadata"]["uid"])] += 1
         self._annotate(name, RECREATE)
 
     def delete(self, name: str) -> None:
@@ -211,9 +218,17 @@ class Model:
         if (Kind.INVOICE, "ns", name) not in self.cluster.objects:
             return
         body = self.cluster.delete(Kind.INVOICE, name)
+        takes_along = body["spec"]["deletionPolicy"] != "Retain" and name not in self.at_rest
+        if takes_along and body["metadata"].get("finalizers"):
+            self.to_vanish.add(uid_mark(body["metadata"]["uid"]))
         deleting = "deletionTimestamp" in body["metadata"]
         self.note(f"deleted {name}")
         self.cluster.tell(Kind.INVOICE, "MODIFIED" if deleting else "DELETED", body)
+
+    def released(self, uid: str) -> None:
+        """An object was let go, and its invoice is left as it is."""
+        self.note(f"{uid} is released")
+        self.to_vanish.discard(uid_mark(uid))
 
     def _living(self, name: str) -> dict[str, Any] | None:
         body = self.cluster.objects.get((Kind.INVOICE, "ns", name))
@@ -380,10 +395,15 @@ class Model:
                 # An object may be deleted and made anew with another number: that is another invoice.
                 marks[mark.key, number] += 1
                 writers[mark.key, mark.uid] += 1
+                self.ever[mark.uid].add(row["Id"])
                 numbers[number] += 1
         self._expect(max(marks.values(), default=0) < 2, f"two invoices with one owner mark: {marks}")
         self._expect(max(numbers.values(), default=0) < 2, f"two invoices of ours with one number: {numbers}")
         self._expect(max(writers.values(), default=0) < 2, f"two invoices of one object: {writers}")
+        for uid, ids in self.ever.items():
+            self._expect(
+                len(ids) <= 1 + self.recreated[uid], f"an invoice came back that nobody asked for: {ids}"
+            )
         self._check_names()
         standing = {row["Id"]: row for row in rows}
         for id_, edited in self.edited.items():
@@ -447,7 +467,8 @@ class Model:
             return True
         status = body.get("status", {})
         current = status.get("observedGeneration") == body["metadata"]["generation"]
-        if ready.get("status") == "True" and status.get("intent"):
+        observed = body["spec"].get("mode") == "Observe"
+        if ready.get("status") == "True" and status.get("intent") and not observed:
             return False
         return current and ready.get("status") in {"True", "False"}
 
@@ -463,6 +484,13 @@ class Model:
             if _ready(body).get("status") == "True" and _ready(body).get("reason") == "Created":
                 self._expect(id_ is not None, f"{name} is Ready without an invoice")
         self._expect(max(held.values(), default=0) < 2, f"one invoice recorded twice: {held}")
+        for row in self.quickbooks.invoices():
+            mark = mark_of(row)
+            left = mark is not None and not mark.adopted and mark.uid in self.to_vanish and row["TotalAmt"]
+            self._expect(
+                not left or self._holder(row["Id"]) is not None,
+                f"invoice {row['Id']} stands, and its object is gone",
+            )
 
 
 def _spec(

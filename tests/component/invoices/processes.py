@@ -42,6 +42,9 @@ class World(Protocol):
     def sending(self, operation: str, request: HttpRequest) -> None:
         """A process sends something."""
 
+    def released(self, uid: str) -> None:
+        """An object was let go, and its invoice is left as it is."""
+
 
 class Cluster(MemoryObjects):
     """The API server: everybody who watches hears of every change, a little later."""
@@ -193,7 +196,9 @@ class Process:
 
     def normal(self, snapshot: Snapshot, reason: str, note: str) -> None: ...
 
-    def warning(self, snapshot: Snapshot, reason: str, note: str) -> None: ...
+    def warning(self, snapshot: Snapshot, reason: str, note: str) -> None:
+        if reason == "ReleasedWithoutVoid" and not self.dead:
+            self.model.released(snapshot.key.uid)
 
 
 def _operation(request: HttpRequest) -> str:

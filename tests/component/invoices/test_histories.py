@@ -75,6 +75,9 @@ HISTORIES: Final[dict[str, list[Step]]] = {
         *(late("create"), late("batch"), applied(policy="Void"), wait(3), ("delete", ("a",)), wait(30)),
         *(applied(), wait(130)),
     ],
+    "a late create, and the object is deleted, to be voided; nobody wants it again": [
+        *(late("create"), late("batch"), applied(policy="Void"), wait(3), ("delete", ("a",)), wait(130)),
+    ],
     "a late create, and another object with its number after the deletion": [
         *(FORGETS, late("create"), late("batch"), applied(), wait(1), ("delete", ("a",)), wait(1)),
         *(applied("b"), wait(130)),

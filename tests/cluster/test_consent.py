@@ -81,6 +81,17 @@ def test_without_an_operator_the_code_is_taken_back(stage: Stage) -> None:
     assert CODE_SECRET not in stage.all("secret")
 
 
+def test_a_code_goes_with_its_connection(stage: Stage) -> None:
+    unconnected(stage)
+    connecting = Connecting(stage)
+    assert connecting.follow(connecting.consent()).status_code == 303
+    eventually(lambda: CODE_SECRET in stage.all("secret"), what="the code handed over")
+    stage.delete("qbconnection", "acme")
+    eventually(lambda: CODE_SECRET not in stage.all("secret"), what="the code gone")
+    exit_code, said = connecting.end()
+    assert exit_code != 0, said
+
+
 def test_killed_between_exchange_and_store_the_code_is_not_sent_again(stage: Stage) -> None:
     with Gate(stage.simulator.base_url) as gate:
         operator = stage.operator()

@@ -120,9 +120,11 @@ class _Connecting:
     # -- the operator --------------------------------------------------------------------------------------
 
     async def _hand_over(self, callback: Callback, address: str) -> int:
-        before: Mapping[str, Any] = (await self._read()).get("status") or {}
+        connection = await self._read()
+        before: Mapping[str, Any] = connection.get("status") or {}
         request = f"connect-{_now():%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}"
-        await self.desk.apply(self._document(callback, address), force=True)
+        document = self._document(callback, address, owner=connection["metadata"]["uid"])
+        await self.desk.apply(document, force=True)
         try:
             await self.desk.annotate(Kind.CONNECTION, self.namespace, self.name, {REQUESTED_AT: request})
         except KubeError:
@@ -163,7 +165,7 @@ class _Connecting:
             )
         return found
 
-    def _document(self, callback: Callback, address: str) -> dict[str, Any]:
+    def _document(self, callback: Callback, address: str, *, owner: str) -> dict[str, Any]:
         content = {
             authorization.CODE: callback.code.get_secret_value(),
             authorization.REALM_ID: callback.realm,
@@ -177,6 +179,15 @@ class _Connecting:
                 "namespace": self.namespace,
                 "name": authorization.secret_name(self.name),
                 "annotations": {authorization.AUTHORIZED_AT: _now().isoformat()},
+                # Unlike the tokens: a code is of no use without its connection, and goes with it.
+                "ownerReferences": [
+                    {
+                        "apiVersion": API_VERSION,
+                        "kind": Kind.CONNECTION.value,
+                        "name": self.name,
+                        "uid": owner,
+                    }
+                ],
             },
             "data": {key: base64.b64encode(value.encode()).decode() for key, value in content.items()},
         }

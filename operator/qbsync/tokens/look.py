@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from qbsync.api.conditions import ConditionType, find
+from qbsync.api.conditions import SUSPENDED, ConditionType, find
 from qbsync.api.connection import (
     CompanyStatus,
     ImportPolicy,
@@ -47,7 +47,7 @@ class Memory:
         if ready is None or ready.reason not in refusals.REASONS.values():
             return cls(uid)
         # It was refused before this process started: one call tells whether it still is.
-        return cls(uid, refused=QuickBooksError(ready.message), probe_at=now)
+        return cls(uid, refused=QuickBooksError(ready.message.removeprefix(SUSPENDED)), probe_at=now)
 
     def refuse(self, error: QuickBooksError, *, now: datetime) -> None:
         """The company was asked, and refused us."""

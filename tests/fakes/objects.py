@@ -13,7 +13,8 @@ from qbsync.kube.objects import ObjectMeta
 class MemoryObjects:
     """`kube.objects.ObjectsApi` without a server; `outages` answers are refused as unavailable."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
         self.objects: dict[tuple[Kind, str, str], dict[str, Any]] = {}
         self.writes = 0
         self.outages = 0
@@ -62,7 +63,7 @@ class MemoryObjects:
         """Delete an object and return it as the event would show it: still there while it has finalizers."""
         old = self.objects[kind, namespace, name]
         if old["metadata"].get("finalizers"):
-            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            now = self._now().strftime("%Y-%m-%dT%H:%M:%SZ")
             if "deletionTimestamp" not in old["metadata"]:
                 old["metadata"] |= {"deletionTimestamp": now, "generation": old["metadata"]["generation"] + 1}
         else:

@@ -123,10 +123,12 @@ def gate(
     spec: InvoiceSyncSpec,
     adopt_id: str | None,
     connection: Connection | None,
+    deleting: bool = False,
 ) -> Wait | Refuse | None:
     """Why an InvoiceSync in `namespace` may not use its connection now; None if it may.
 
-    In another namespace an unknown and a forbidden connection are told apart by nobody.
+    `deleting`: only what bears on its deletion counts. In another namespace an unknown and a forbidden connection
+    are told apart by nobody.
     """
     if connection is None and namespace == company.namespace:
         return Wait(
@@ -145,14 +147,17 @@ def gate(
         )
         message = f"namespace {namespace} may not use connection {company}: {hint}"
         return Refuse(InvoiceReason.CONNECTION_NOT_ALLOWED, message)
-    return _permitted(spec, adopt_id, connection) or _usable(company, connection)
+    return _permitted(spec, adopt_id, connection, deleting=deleting) or _usable(company, connection)
 
 
-def _permitted(spec: InvoiceSyncSpec, adopt_id: str | None, connection: Connection) -> Refuse | None:
+def _permitted(
+    spec: InvoiceSyncSpec, adopt_id: str | None, connection: Connection, *, deleting: bool
+) -> Refuse | None:
     """The ceilings of the connection: an InvoiceSync may only be stricter."""
     permit = connection.permit
     named = "spec.invoices.permit"
-    beyond = (
+    parting = (spec.deletion_policy not in permit.deletion, f"spec.deletionPolicy {spec.deletion_policy}")
+    writing = (
         (
             spec.adoption is not None and spec.adoption not in permit.adoption,
             f"spec.adoption {spec.adoption}",
@@ -161,13 +166,10 @@ def _permitted(spec: InvoiceSyncSpec, adopt_id: str | None, connection: Connecti
             adopt_id is not None and set(permit.adoption) <= {Adoption.NEVER},
             f"the annotation qbsync.dev/adopt ({named}.adoption is Never)",
         ),
-        (
-            spec.deletion_policy not in permit.deletion,
-            f"spec.deletionPolicy {spec.deletion_policy}",
-        ),
         (spec.send is not Send.NEVER and not permit.send, f"spec.send {spec.send}"),
         *((name not in permit.extra, f"spec.invoice.extra.{name}") for name in spec.invoice.extra),
     )
+    beyond = (parting,) if deleting else (parting, *writing)
     refused = [what for applies, what in beyond if applies]
     if not refused:
         return None

@@ -271,6 +271,7 @@ class InvoiceReconciler:
             spec=candidate.spec,
             adopt_id=candidate.adopt_id,
             connection=connection,
+            deleting=candidate.snapshot.deleting,
         )
 
     def _say_farewell(

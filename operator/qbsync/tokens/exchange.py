@@ -10,7 +10,7 @@ import os
 import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -35,7 +35,7 @@ from qbsync.tokens.revocation import Revoker
 from qbsync.tokens.session import Announced, Paused, Session
 from qbsync.tokens.spec import Fence, GrantSpec, KeeperSettings, Trigger
 from qbsync.tokens.spool import SpooledAnswer
-from qbsync.tokens.store import Stored, TokenStore
+from qbsync.tokens.store import Draft, Stored, TokenStore
 
 logger = logging.getLogger(__name__)
 
@@ -91,21 +91,24 @@ class Exchanger:
         `KubeError` through: then nothing was sent.
         """
         idle = stored.grant is not None and stored.rejection is None
-        if idle and not asked:
+        unconfirmed = stored.grant is not None and stored.grant.unconfirmed
+        if idle and not asked and not unconfirmed:
             return stored
         secret = await self._find(session)
         session.code_at = None
-        if secret is None:
+        if secret is None and not unconfirmed:
             self._remind(session, stored)
             return stored
         session.disappointment = None
         try:
-            return await self._exchange(session, stored, secret)
+            if stored.grant is not None and unconfirmed:
+                stored = await self._confirm(session, stored, stored.grant)
+            return await self._exchange(session, stored, secret) if secret is not None else stored
         except (Paused, KubeError):
             self._look_again(session)
             raise
         except _Failed as failed:
-            if not failed.untouched:
+            if secret is not None and not failed.untouched:
                 await self._discard(session, secret)
             self._tell(session, failed)
             pause = Paused(
@@ -202,8 +205,10 @@ class Exchanger:
         sending = await self._announce(session, stored, sent.remember(found.code), found.code)
         answer = await self._send(session, sending, client, found)
         fresh = self._granted(session, sending, answer, found)
-        # Nobody can ask for it again: if the process dies while the company is read, the callback's word counts.
-        aside = self.depositor.keep_aside(session.spec, fresh, mine=sending.intent)
+        # Nobody can ask for it again: if the process dies while the company is read, the next one reads it.
+        aside = self.depositor.keep_aside(
+            session.spec, _unconfirmed(fresh, sending.before), mine=sending.intent
+        )
         await self._check_realm(session, sending, answer, aside)
         return await self._keep(session, sending, answer, fresh, found.secret)
 
@@ -308,29 +313,60 @@ class Exchanger:
     async def _check_realm(
         self, session: Session, sending: _Sending, answer: TokenAnswer, aside: SpooledAnswer | None
     ) -> None:
+        error = await self._refusal(session.spec, answer.access_token)
+        if not isinstance(error, _NOT_THIS_COMPANY):
+            return
+        assert answer.refresh_token is not None  # `exchange` promises it
+        self.depositor.drop(aside)
+        await self._end(session, answer.refresh_token)
+        message, reason = _of_another(session.spec, error), ConnectionReason.REALM_MISMATCH
+        raise await self._failed(session, sending, message, error, reason) from None
+
+    async def _refusal(self, spec: GrantSpec, access: SecretStr) -> quickbooks.QuickBooksError | None:
         """One read of the company. Where QuickBooks does not answer, the callback's word counts: the grant is kept."""
         for attempt in range(1, _CHECKS + 1):
             try:
-                await self.inspect(session.spec, answer.access_token)
+                await self.inspect(spec, access)
             except _NOT_THIS_COMPANY as error:
-                assert answer.refresh_token is not None  # `exchange` promises it
-                self.depositor.drop(aside)
-                await self.revoker.revoke(
-                    session.spec, answer.refresh_token, who=session.holder, why="of another company"
-                )
-                message = (
-                    f"the consent is for another company than realm {session.spec.realm}, or for another environment "
-                    f"({error}): it was revoked; choose the right company, with the keys of {session.spec.environment}"
-                )
-                raise await self._failed(
-                    session, sending, message, error, ConnectionReason.REALM_MISMATCH
-                ) from None
+                return error
             except Exception as error:  # an answer in memory outlives even our own mistakes
-                logger.info("company of %s/%s not read yet: %s", *session.spec.key, type(error).__name__)
+                logger.info("company of %s/%s not read yet: %s", *spec.key, type(error).__name__)
                 if attempt < _CHECKS:
                     await self.clock.sleep(self._backoff.delay(attempt, self.rng))
             else:
-                return
+                return None
+        return None
+
+    async def _confirm(self, session: Session, stored: Stored, grant: Grant) -> Stored:
+        """Make up for the read of the company that a process died before; what it replaced may come back.
+
+        Without a grant to go back to it stays, and what the company says to it is told as of any other.
+        """
+        if not self.fence.holds():
+            raise pauses.not_leading()
+        error = None
+        if grant.access_token is not None and grant.access_left(self.clock.now()) > self.settings.fresh:
+            error = await self._refusal(session.spec, grant.access_token)
+        # A 401 need not be the company's: the process that died may have ended the grant.
+        back = grant.standby if isinstance(error, quickbooks.WrongRealm | quickbooks.AccessLost) else None
+        kept = replace(
+            back or grant,
+            sequence=grant.sequence + 1,
+            memory=grant.memory,
+            claim=grant.claim,
+            unconfirmed=False,
+            standby=None,
+        )
+        stored = await self.store.write(session.spec, stored, Draft(grant=kept, intent=stored.intent))
+        session.take(stored)
+        if back is None or error is None:
+            return stored
+        await self._end(session, grant.refresh_token)
+        message = _of_another(session.spec, error)
+        raise _Failed(ConnectionReason.REALM_MISMATCH, message, stored=stored, intuit_tid=error.intuit_tid)
+
+    async def _end(self, session: Session, token: SecretStr) -> None:
+        await self.revoker.revoke(session.spec, token, who=session.holder, why="of another company")
 
     async def _keep(
         self, session: Session, sending: _Sending, answer: TokenAnswer, fresh: Grant, used: Secret
@@ -426,6 +462,20 @@ class _Failed(Exception):
 def _is_unsent(session: Session, stored: Stored, code: SecretStr) -> bool:
     """True if it was this process that noted the code as sent, and then did not send it."""
     return stored.intent is not None and session.unsent == Announced(code, stored.intent.nonce)
+
+
+def _unconfirmed(fresh: Grant, before: Stored) -> Grant:
+    """What to keep of an answer until its company was read."""
+    working = before.grant if before.rejection is None else None
+    standby = replace(working, standby=None) if working is not None else None
+    return replace(fresh, unconfirmed=True, standby=standby)
+
+
+def _of_another(spec: GrantSpec, error: quickbooks.QuickBooksError) -> str:
+    return (
+        f"the consent is for another company than realm {spec.realm}, or for another environment "
+        f"({error}): it was revoked; choose the right company, with the keys of {spec.environment}"
+    )
 
 
 def _is_stored(grant: Grant, secret: Secret) -> bool:

@@ -79,7 +79,11 @@ class Grant:
     scrub: bool = False
     """The Secret it was imported from still has to be emptied."""
     standby: "Grant | None" = None
-    """A working grant that a requested import replaced: taken back if the import proves worthless."""
+    """A working grant that this one replaced: taken back if a requested import proves worthless, or a consent
+    to be for another company.
+    """
+    unconfirmed: bool = False
+    """It came of a consent, and its process died before the company was read: no call is made with it until then."""
 
     @property
     def access_lifetime(self) -> timedelta:
@@ -132,6 +136,8 @@ def _dump(grant: Grant) -> dict[str, Any]:
         document["accessToken"] = grant.access_token.get_secret_value()
     if grant.standby is not None:
         document["standby"] = _dump(grant.standby)
+    if grant.unconfirmed:
+        document["unconfirmed"] = True
     for key, attribute in _TIMES.items():
         moment: datetime | None = getattr(grant, attribute)
         if moment is not None:
@@ -158,6 +164,7 @@ def _load(document: Mapping[str, Any]) -> Grant:
         jitter=float(document["jitter"]),
         scrub=bool(document["scrub"]),
         standby=_load(standby) if standby is not None else None,
+        unconfirmed=bool(document.get("unconfirmed")),
         **times,
     )
 

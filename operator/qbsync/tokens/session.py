@@ -207,7 +207,7 @@ class Session:
         self.access, self._access_until = None, _NEVER
 
     def _publish(self, grant: Grant, issued: float | None) -> None:
-        if grant.access_token is None or grant.access_expires_at is None:
+        if grant.access_token is None or grant.access_expires_at is None or grant.unconfirmed:
             self.access, self._access_until = None, _NEVER
             return
         left = grant.access_expires_at - self._clock.now()

@@ -113,7 +113,7 @@ class Model:
         self.at_rest: dict[str, float] = {}
         """Since when an object's spec says that nothing is to be written for it."""
         self.ever: defaultdict[str, set[str]] = defaultdict(set)
-        """All the invoices that there have been with an object's uid in their mark."""
+        """All the invoices that an object has had, by its uid. One that was deleted before it was known is none."""
         self.recreated: Counter[str] = Counter()
         self.to_vanish: set[str] = set()
         """The objects whose deletion is to take their invoice along."""
@@ -210,7 +210,7 @@ class Model:
     def recreate(self, name: str) -> None:
         """kubectl annotate recreate."""
         if (body := self._living(name)) is not None:
-            self.recreated[uid_mark(body["metadata"]["uid"])] += 1
+            self.recreated[body["metadata"]["uid"]] += 1
         self._annotate(name, RECREATE)
 
     def delete(self, name: str) -> None:
@@ -395,11 +395,14 @@ class Model:
                 # An object may be deleted and made anew with another number: that is another invoice.
                 marks[mark.key, number] += 1
                 writers[mark.key, mark.uid] += 1
-                self.ever[mark.uid].add(row["Id"])
                 numbers[number] += 1
         self._expect(max(marks.values(), default=0) < 2, f"two invoices with one owner mark: {marks}")
         self._expect(max(numbers.values(), default=0) < 2, f"two invoices of ours with one number: {numbers}")
         self._expect(max(writers.values(), default=0) < 2, f"two invoices of one object: {writers}")
+        for (kind, _, _), body in self.cluster.objects.items():
+            recorded = body.get("status", {}).get("quickbooksId")
+            if kind is Kind.INVOICE and recorded is not None:
+                self.ever[body["metadata"]["uid"]].add(recorded)
         for uid, ids in self.ever.items():
             self._expect(
                 len(ids) <= 1 + self.recreated[uid], f"an invoice came back that nobody asked for: {ids}"

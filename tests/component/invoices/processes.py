@@ -50,7 +50,7 @@ class Cluster(MemoryObjects):
     """The API server: everybody who watches hears of every change, a little later."""
 
     def __init__(self, rng: random.Random) -> None:
-        super().__init__()
+        super().__init__(now=lambda: LoopClock().now())
         self.rng = rng
         self.watchers: list[Intake] = []
         self._underway: deque[tuple[Intake, Kind, str, dict[str, Any]]] = deque()

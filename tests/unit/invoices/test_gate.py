@@ -50,6 +50,7 @@ def passing(
     namespace: str = "billing",
     labels: NamespaceLabels | None = None,
     adopt_id: str | None = None,
+    deleting: bool = False,
     **spec: Any,
 ) -> Wait | Refuse | None:
     invoice = {"docNumber": "1", "customer": {"id": "1"}, "lines": [{"item": {"id": "1"}, "amount": "1"}]}
@@ -62,6 +63,7 @@ def passing(
         spec=parsed,
         adopt_id=adopt_id,
         connection=used,
+        deleting=deleting,
     )
 
 
@@ -145,6 +147,16 @@ def test_what_goes_beyond_the_permit_is_named(
     assert reason(refused) is InvoiceReason.NOT_PERMITTED
     assert refused is not None
     assert named in refused.message
+
+
+def test_only_what_bears_on_it_holds_up_a_deletion() -> None:
+    used = connection({"invoices": {"permit": {"deletion": ["Retain", "Void"]}}})
+    asked: dict[str, Any] = {"adoption": "Always", "send": "AfterCreate", "adopt_id": "7"}
+    asked |= {"invoice": {"billEmail": "a@b.example", "extra": {"TrackingNum": "1"}}}
+    assert reason(passing(used, deletionPolicy="Void", **asked)) is InvoiceReason.NOT_PERMITTED
+    assert passing(used, deletionPolicy="Void", deleting=True, **asked) is None
+    refused = passing(used, deletionPolicy="Delete", deleting=True)
+    assert reason(refused) is InvoiceReason.NOT_PERMITTED
 
 
 def test_what_the_permit_allows_is_let_in() -> None:

@@ -52,19 +52,23 @@ def test_killed_in_the_middle(new_stage: NewStage, profile: str, count: int, kil
     assert stage.simulator.get("/_simulator/switches")["duplicateDocCheck"] is False
     operator = stage.operator()
     stage.connected()
+    assert operator.terminate() == 0
     watch = stage.watch()
-    stage.apply(*(manifests.invoice(f"inv-{n:03}", amount=f"{n + 1}.00") for n in range(count)))
+    documents = [manifests.invoice(f"inv-{n:03}", amount=f"{n + 1}.00") for n in range(count)]
 
     orphans: set[str] = set()
-    for _ in range(kills):
+    for wave in range(kills):
+        # Each process finds a backlog that is longer than what is at work at a time.
+        stage.apply(*documents[wave * count // kills : (wave + 1) * count // kills])
+        operator = stage.operator()
+        operator.leads()
         await_more_ready(watch, 1, timeout=120)
         eventually(lambda: _at_work(stage), what="creates at work in QuickBooks", timeout=30)
         operator.kill()
         # What had reached QuickBooks goes on there.
         eventually(lambda: not _at_work(stage), what="QuickBooks done with what it had got", timeout=30)
         orphans |= unrecorded(stage)
-        operator = stage.operator()
-        operator.leads()
+    operator = stage.operator()
     assert orphans, "no kill hit between an invoice and its record: nothing was shown"
 
     objects = await_all_ready(watch, count, timeout=240)

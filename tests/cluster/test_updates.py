@@ -251,11 +251,11 @@ def test_observe_says_what_it_would_do_and_writes_nothing(stage: Stage) -> None:
 
     def observed(document: dict[str, Any], *, would: str) -> None:
         stage.apply({**document, "spec": {**document["spec"], "mode": "Observe"}})
+        generation = stage.get("invoicesync", "inv-1")["metadata"]["generation"]
         body = watch.object(
             "inv-1",
             lambda body: (
-                ready(body).get("reason") == "Observed"
-                and ready(body)["observedGeneration"] == body["metadata"]["generation"]
+                ready(body).get("reason") == "Observed" and ready(body)["observedGeneration"] == generation
             ),
             what="Observed",
         )

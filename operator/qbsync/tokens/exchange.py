@@ -314,13 +314,13 @@ class Exchanger:
         self, session: Session, sending: _Sending, answer: TokenAnswer, aside: SpooledAnswer | None
     ) -> None:
         error = await self._refusal(session.spec, answer.access_token)
-        if not isinstance(error, _NOT_THIS_COMPANY):
+        if error is None:
             return
         assert answer.refresh_token is not None  # `exchange` promises it
         self.depositor.drop(aside)
         await self._end(session, answer.refresh_token)
         message, reason = _of_another(session.spec, error), ConnectionReason.REALM_MISMATCH
-        raise await self._failed(session, sending, message, error, reason) from None
+        raise await self._failed(session, sending, message, error, reason)
 
     async def _refusal(self, spec: GrantSpec, access: SecretStr) -> quickbooks.QuickBooksError | None:
         """One read of the company. Where QuickBooks does not answer, the callback's word counts: the grant is kept."""

@@ -6,7 +6,7 @@ with fractions, so that nothing of the product's arithmetic vouches for itself.
 
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from fixtures.invoices_scene import SERVER_TIMEOUT, Scene
-from fixtures.simulator_server import Door, RunningSimulator
+from fixtures.invoices_scene import Scene
+from fixtures.simulator_server import Door
 from qbsync.api.invoice import InvoiceSpec
 from qbsync.invoices.fields import Statement, statements
 from qbsync.invoices.identity import OwnerMark
@@ -34,12 +34,6 @@ UPDATED_EVERY = 5
 """So many invoices come to their lines by an update instead of the create."""
 MARK = OwnerMark("aaaaaaaaaa", "bbbbbb")
 HALF = Fraction(1, 2)
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
 
 
 @pytest.fixture

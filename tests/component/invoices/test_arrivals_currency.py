@@ -1,22 +1,16 @@
 """The currency of an invoice against its customer and company: checked before anything is sent."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from fixtures.invoices_scene import SERVER_TIMEOUT, Scene, running
-from fixtures.simulator_server import Door, RunningSimulator, minimal_invoice
+from fixtures.invoices_scene import Scene, running
+from fixtures.simulator_server import Door
 
 LINDENHOF = "60"
 """A customer in EUR of the sample company with several currencies, whose own is USD."""
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
 
 
 @pytest.fixture
@@ -28,16 +22,6 @@ async def scene(simulator: Door) -> AsyncIterator[Scene]:
         made.connect(company={"multicurrency": True}, permit={"createMissing": ["Customers"]})
         yield made
     door.close()
-
-
-def by_hand(door: Door, number: str) -> str:
-    """A bookkeeper writes an invoice; its id."""
-    answer = door._door.post(
-        f"/v3/company/{door.realm_id}/invoice",
-        json=minimal_invoice(100, DocNumber=number),
-        headers={"Authorization": f"Bearer {door.tokens()['access_token']}"},
-    )
-    return str(answer.json()["Invoice"]["Id"])
 
 
 def message(scene: Scene, name: str) -> str:
@@ -99,7 +83,7 @@ async def test_a_rate_of_1_is_no_drift_where_there_are_no_rates(simulator: Door)
     simulator.reset()
     async with running(Scene(simulator)) as scene:
         scene.connect(company={"multicurrency": False})
-        by_hand(scene.door, "A-1")
+        scene.door.write_invoice("A-1")
         scene.apply("a", "A-1", invoice={"exchangeRate": "1"})
         await scene.until("a", "Adopted")
         assert scene.condition("a", "Drifted") == {}

@@ -2,23 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from fakes.objects import MemoryObjects
 from fixtures.invoices_scene import SERVER_TIMEOUT, Scene, eventually, running
-from fixtures.simulator_server import Door, RunningSimulator, minimal_invoice
+from fixtures.simulator_server import Door
 from qbsync.api.meta import RECREATE, Kind
 
 TO = {"billEmail": "customer@example.com"}
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
 
 
 @pytest.fixture
@@ -80,12 +74,7 @@ async def test_without_an_address_it_says_so_before_anything_is_sent(scene: Scen
 
 
 async def test_an_adopted_invoice_is_not_e_mailed(scene: Scene) -> None:
-    grant = scene.door.tokens()
-    scene.door._door.post(
-        f"/v3/company/{grant['realm_id']}/invoice",
-        json=minimal_invoice(100.0, DocNumber="A-1", BillEmail={"Address": "customer@example.com"}),
-        headers={"Authorization": f"Bearer {grant['access_token']}"},
-    )
+    scene.door.write_invoice("A-1", BillEmail={"Address": "customer@example.com"})
     order(scene)
     await scene.until("a", "Adopted")
     await scene.handled("a")

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fixtures.invoices_scene import ACME, LOOKUP_LAG, SERVER_TIMEOUT, Scene, eventually, running
-from fixtures.simulator_server import Door, RunningSimulator
+from fixtures.simulator_server import Door
 from qbsync.engine.clock import SystemClock
 from qbsync.engine.grace import TakeoverGrace
 from qbsync.invoices.references import MISSING_FOR
@@ -24,12 +24,6 @@ class Ahead(SystemClock):
 
     def now(self) -> datetime:
         return super().now() + timedelta(minutes=1)
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
 
 
 @pytest.fixture
@@ -50,13 +44,7 @@ def items(door: Door, name: str) -> list[dict[str, Any]]:
 
 def by_hand(door: Door, entity: str, **fields: Any) -> str:
     """A bookkeeper adds an entry to a list; its id."""
-    grant = door.tokens()
-    answer = door._door.post(
-        f"/v3/company/{grant['realm_id']}/{entity.lower()}",
-        json=fields,
-        headers={"Authorization": f"Bearer {grant['access_token']}"},
-    )
-    return str(answer.json()[entity]["Id"])
+    return str(door.enter(entity, **fields)["Id"])
 
 
 def message(scene: Scene, name: str) -> str:

@@ -1,14 +1,14 @@
 """Invoices that no number finds: without docNumber, and in companies that number their own; lookups saved."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from fakes.objects import MemoryObjects
-from fixtures.invoices_scene import SERVER_TIMEOUT, Scene, eventually, running
-from fixtures.simulator_server import Door, RunningSimulator, minimal_invoice
+from fixtures.invoices_scene import Scene, eventually, running
+from fixtures.simulator_server import Door
 from qbsync.api.meta import Kind
 
 SOURCE = {"system": "hubspot", "id": "deal-1"}
@@ -21,26 +21,11 @@ UNKNOWN: list[dict[str, Any]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
-
-
 def numbering(simulator: Door) -> Door:
     """A company that numbers its own invoices."""
     simulator.reset()
     realm = simulator.realm(preferences={"SalesFormsPrefs": {"CustomTxnNumbers": False}})
     return Door({**simulator.ready, "realmId": realm})
-
-
-@pytest.fixture
-async def scene(simulator: Door) -> AsyncIterator[Scene]:
-    """A company whose people choose the numbers."""
-    simulator.reset()
-    async with running(Scene(simulator)) as made:
-        made.connect()
-        yield made
 
 
 @pytest.fixture
@@ -297,16 +282,6 @@ async def saving(simulator: Door) -> AsyncIterator[Scene]:
         yield made
 
 
-def by_hand(door: Door, number: str) -> str:
-    grant = door.tokens()
-    answer = door._door.post(
-        f"/v3/company/{grant['realm_id']}/invoice",
-        json=minimal_invoice(100.0, DocNumber=number),
-        headers={"Authorization": f"Bearer {grant['access_token']}"},
-    )
-    return str(answer.json()["Invoice"]["Id"])
-
-
 async def test_a_first_create_goes_without_a_read(saving: Scene) -> None:
     for number in range(10):
         saving.apply(f"i{number}", f"A-{number}")
@@ -316,7 +291,7 @@ async def test_a_first_create_goes_without_a_read(saving: Scene) -> None:
 
 async def test_where_numbers_are_checked_a_number_that_is_taken_is_looked_up(saving: Scene) -> None:
     saving.door.switch(duplicateDocCheck=True)
-    id_ = by_hand(saving.door, "A-1")
+    id_ = saving.door.write_invoice("A-1")
     saving.apply("a", "A-1")
     status = await saving.until("a", "Adopted")
     assert status["quickbooksId"] == id_
@@ -325,7 +300,7 @@ async def test_where_numbers_are_checked_a_number_that_is_taken_is_looked_up(sav
 
 async def test_where_they_are_not_an_invoice_that_stands_already_is_not_seen(saving: Scene) -> None:
     """What the setting costs; docs/creating.md says so."""
-    by_hand(saving.door, "A-1")
+    saving.door.write_invoice("A-1")
     saving.apply("a", "A-1")
     await saving.until("a", "Created")
     assert len(saving.door.invoices("A-1")) == 2

@@ -3,32 +3,17 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
 from fixtures.invoices_scene import LOOKUP_LAG, SERVER_TIMEOUT, Scene, eventually, running
-from fixtures.simulator_server import Door, RunningSimulator
+from fixtures.simulator_server import Door
 from qbsync.quickbooks.batch import MOST_ITEMS
 from qbsync.quickbooks.errors import Unauthorized
 
 BACKLOG = 15
 """More than a handful, and one batch."""
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
-
-
-@pytest.fixture
-async def scene(simulator: Door) -> AsyncIterator[Scene]:
-    simulator.reset()
-    async with running(Scene(simulator)) as made:
-        made.connect()
-        yield made
 
 
 def apply(scene: Scene, count: int = BACKLOG, **spec: Any) -> list[str]:

@@ -1,7 +1,7 @@
 """What people do in QuickBooks: seen by change data capture alone, once an interval."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,17 +9,11 @@ from typing import Any
 import pytest
 
 from fixtures.feedback_scene import Followed, following
-from fixtures.invoices_scene import SERVER_TIMEOUT, eventually
-from fixtures.simulator_server import Door, RunningSimulator
+from fixtures.invoices_scene import eventually
+from fixtures.simulator_server import Door
 from qbsync.api.meta import Kind
 
 INTERVAL = timedelta(seconds=1)
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
 
 
 @asynccontextmanager

@@ -2,40 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-
-import pytest
 
 from fixtures.invoices_scene import ACME, SERVER_TIMEOUT, Scene, eventually, running
-from fixtures.simulator_server import Door, RunningSimulator, minimal_invoice
+from fixtures.simulator_server import Door
 from qbsync.api.meta import REQUESTED_AT, Kind
 from qbsync.engine.grace import TakeoverGrace
 from qbsync.quickbooks.errors import NoAccessToken
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
-
-
-@pytest.fixture
-async def scene(simulator: Door) -> AsyncIterator[Scene]:
-    simulator.reset()
-    async with running(Scene(simulator)) as made:
-        made.connect()
-        yield made
-
-
-def create_in_quickbooks(door: Door, number: str, amount: float = 100.0) -> str:
-    """A bookkeeper writes an invoice; its id."""
-    grant = door.tokens()
-    answer = door._door.post(
-        f"/v3/company/{grant['realm_id']}/invoice",
-        json=minimal_invoice(amount, DocNumber=number),
-        headers={"Authorization": f"Bearer {grant['access_token']}"},
-    )
-    return str(answer.json()["Invoice"]["Id"])
 
 
 async def test_an_absent_invoice_is_created_with_one_write(scene: Scene) -> None:
@@ -51,7 +23,7 @@ async def test_an_absent_invoice_is_created_with_one_write(scene: Scene) -> None
 
 
 async def test_a_matching_invoice_is_adopted_and_never_touched(scene: Scene) -> None:
-    existing = create_in_quickbooks(scene.door, "A-1")
+    existing = scene.door.write_invoice("A-1")
     scene.apply("a", "A-1")
     status = await scene.until("a", "Adopted")
     assert (status["quickbooksId"], status["origin"]) == (existing, "Adopted")
@@ -60,7 +32,7 @@ async def test_a_matching_invoice_is_adopted_and_never_touched(scene: Scene) -> 
 
 
 async def test_an_invoice_with_other_content_is_a_conflict_that_says_what(scene: Scene) -> None:
-    create_in_quickbooks(scene.door, "A-1", 99.0)
+    scene.door.write_invoice("A-1", 99.0)
     scene.apply("a", "A-1")
     status = await scene.until("a", "DocNumberConflict")
     assert "net amount 99" in status["conditions"][0]["message"]
@@ -70,7 +42,7 @@ async def test_an_invoice_with_other_content_is_a_conflict_that_says_what(scene:
 
 async def test_quotes_and_backslashes_in_a_number_are_looked_up_as_they_are(scene: Scene) -> None:
     for number in ("O'Neil \\ 1", "100%", "a_b", '"x"'):
-        create_in_quickbooks(scene.door, number)
+        scene.door.write_invoice(number)
         scene.apply(f"i{abs(hash(number))}", number)
         await scene.until(f"i{abs(hash(number))}", "Adopted")
 
@@ -118,7 +90,7 @@ async def test_a_late_commit_is_found_and_not_repeated(scene: Scene) -> None:
 
 
 async def test_a_lookup_that_fails_is_unknown_and_never_absent(scene: Scene) -> None:
-    create_in_quickbooks(scene.door, "A-1")
+    scene.door.write_invoice("A-1")
     for effect in ({"status": 500}, {"html": True}, {"truncated": True}, {"drop": "before"}):
         scene.door.fault({"operation": "query"}, effect)
     scene.apply("a", "A-1")

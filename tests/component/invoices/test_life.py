@@ -1,46 +1,21 @@
 """After the create: changes of the spec, of the books, and of both, on the simulator over HTTP."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from fixtures.invoices_scene import SERVER_TIMEOUT, Scene, eventually, running
-from fixtures.simulator_server import Door, RunningSimulator, minimal_invoice
+from fixtures.invoices_scene import Scene, eventually, running
+from fixtures.simulator_server import Door
 from qbsync.api.meta import ADOPT, FORCE_DELETE, RECREATE, Kind
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
-
-
-@pytest.fixture
-async def scene(simulator: Door) -> AsyncIterator[Scene]:
-    simulator.reset()
-    async with running(Scene(simulator)) as made:
-        made.connect()
-        yield made
 
 
 def edit(scene: Scene, id_: str, **fields: Any) -> None:
     """A bookkeeper changes an invoice in QuickBooks."""
     scene.door.post(f"/_simulator/invoices/{id_}/edit", fields)
-
-
-def by_hand(door: Door, number: str, amount: float = 100.0, **fields: Any) -> str:
-    """A bookkeeper writes an invoice; its id."""
-    grant = door.tokens()
-    answer = door._door.post(
-        f"/v3/company/{grant['realm_id']}/invoice",
-        json=minimal_invoice(amount, DocNumber=number, **fields),
-        headers={"Authorization": f"Bearer {grant['access_token']}"},
-    )
-    return str(answer.json()["Invoice"]["Id"])
 
 
 async def created(scene: Scene, name: str = "a", number: str = "A-1", **spec: Any) -> str:
@@ -206,7 +181,7 @@ async def test_a_wish_to_recreate_does_nothing_while_the_invoice_stands(scene: S
 
 
 async def test_a_person_says_which_invoice_is_meant(scene: Scene) -> None:
-    other = by_hand(scene.door, "A-1", amount=90)
+    other = scene.door.write_invoice("A-1", amount=90)
     scene.apply("a", "A-1")
     await scene.until("a", "DocNumberConflict")
     scene.annotate("a", ADOPT, other)
@@ -217,7 +192,7 @@ async def test_a_person_says_which_invoice_is_meant(scene: Scene) -> None:
 
 
 async def test_an_invoice_of_another_number_can_be_adopted_too(scene: Scene) -> None:
-    other = by_hand(scene.door, "OLD-7")
+    other = scene.door.write_invoice("OLD-7")
     scene.apply("a", "A-1", suspend=True)
     scene.annotate("a", ADOPT, other)
     scene.change("a", suspend=False)
@@ -235,7 +210,7 @@ async def test_a_person_who_names_no_invoice_creates_none(scene: Scene) -> None:
 
 
 async def test_an_adopted_invoice_follows_changes_of_the_spec_only(scene: Scene) -> None:
-    other = by_hand(scene.door, "A-1", DueDate="2027-05-05")
+    other = scene.door.write_invoice("A-1", DueDate="2027-05-05")
     scene.apply("a", "A-1", invoice={"dueDate": "2027-01-31"})
     await scene.until("a", "Adopted")
     assert "dueDate" in scene.condition("a", "Drifted")["message"]
@@ -321,7 +296,7 @@ async def test_observe_says_what_it_would_do_and_writes_nothing(scene: Scene) ->
 
 
 async def test_observe_finds_the_invoice_that_is_there(scene: Scene) -> None:
-    other = by_hand(scene.door, "A-1")
+    other = scene.door.write_invoice("A-1")
     scene.apply("a", "A-1", mode="Observe")
     status = await scene.until("a", "Observed")
     assert (scene.condition("a", "Ready")["status"], status["quickbooksId"]) == ("True", other)
@@ -415,7 +390,7 @@ async def test_a_paid_invoice_is_not_voided_until_the_payment_is_unlinked(scene:
 
 
 async def test_an_adopted_invoice_is_never_voided(scene: Scene) -> None:
-    by_hand(scene.door, "A-1")
+    scene.door.write_invoice("A-1")
     scene.apply("a", "A-1", deletionPolicy="Void")
     await scene.until("a", "Adopted")
     scene.delete("a")
@@ -500,7 +475,7 @@ async def test_a_release_is_told_once_though_the_object_stays_a_while(
 async def test_an_adopted_invoice_that_is_void_already_ends_without_a_word(
     scene: Scene, audit: Callable[[], list[str]]
 ) -> None:
-    other = by_hand(scene.door, "A-1")
+    other = scene.door.write_invoice("A-1")
     scene.apply("a", "A-1", deletionPolicy="Void")
     await scene.until("a", "Adopted")
     scene.door.post(f"/_simulator/invoices/{other}/void")

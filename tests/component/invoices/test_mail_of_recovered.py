@@ -1,18 +1,12 @@
 """An invoice that is found again may have been e-mailed by whoever had it before, a moment ago."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from fixtures.invoices_scene import SERVER_TIMEOUT, Scene, eventually, running
-from fixtures.simulator_server import Door, RunningSimulator
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
+from fixtures.invoices_scene import Scene, eventually, running
+from fixtures.simulator_server import Door
 
 
 @pytest.fixture

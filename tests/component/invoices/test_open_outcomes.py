@@ -1,31 +1,14 @@
 """A create whose outcome is open keeps its number, whatever becomes of its object meanwhile."""
 
 import time
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from fakes.objects import MemoryObjects
-from fixtures.invoices_scene import SERVER_TIMEOUT, Scene, eventually, running
-from fixtures.simulator_server import Door, RunningSimulator
+from fixtures.invoices_scene import Scene, eventually, running
+from fixtures.simulator_server import Door
 from qbsync.api.meta import INVOICE_FINALIZER, Kind
 from qbsync.engine.grace import TakeoverGrace
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
-
-
-@pytest.fixture
-async def scene(simulator: Door) -> AsyncIterator[Scene]:
-    simulator.reset()
-    async with running(Scene(simulator)) as made:
-        made.connect()
-        yield made
 
 
 async def sent_without_an_answer(scene: Scene, **spec: Any) -> None:

@@ -1,20 +1,11 @@
 """Overdue comes at midnight, without asking QuickBooks, also after a restart."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-import pytest
-
-from fixtures.invoices_scene import SERVER_TIMEOUT, Scene, eventually, running
+from fixtures.invoices_scene import Scene, eventually, running
 from fixtures.simulator_server import RunningSimulator
 from qbsync.api.meta import Kind
 from qbsync.engine.clock import SystemClock
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
 
 
 class Elsewhen(SystemClock):

@@ -1,15 +1,13 @@
 """When metered reads run short: what is told, and what is given up."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
-
 from fixtures.feedback_scene import Followed, following
-from fixtures.invoices_scene import ACME, SERVER_TIMEOUT, eventually
-from fixtures.simulator_server import Door, RunningSimulator
+from fixtures.invoices_scene import ACME, eventually
+from fixtures.simulator_server import Door
 from qbsync.engine.clock import SystemClock
 from qbsync.invoices.drift import Effort
 
@@ -33,12 +31,6 @@ class Hasty(SystemClock):
     def leap(self, duration: timedelta) -> None:
         """So much later."""
         self._leaps += duration.total_seconds()
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
 
 
 @asynccontextmanager

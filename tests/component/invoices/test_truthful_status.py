@@ -1,20 +1,14 @@
 """What a status says is so: nothing paid that is void, nothing refused that stands, nothing waiting unsaid."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from fixtures.invoices_scene import ACME, SERVER_TIMEOUT, Scene, eventually, running
-from fixtures.simulator_server import Door, RunningSimulator, minimal_invoice
+from fixtures.invoices_scene import ACME, Scene, eventually, running
+from fixtures.simulator_server import Door
 from qbsync.api.meta import Kind
-
-
-@pytest.fixture(scope="module")
-def simulator() -> Iterator[RunningSimulator]:
-    with RunningSimulator("--server-timeout", f"{SERVER_TIMEOUT.total_seconds()}s") as started:
-        yield started
 
 
 @pytest.fixture
@@ -28,17 +22,6 @@ async def scene(simulator: Door) -> AsyncIterator[Scene]:
 async def created(scene: Scene, **spec: Any) -> str:
     scene.apply("a", "A-1", **spec)
     return str((await scene.until("a", "Created"))["quickbooksId"])
-
-
-def by_hand(door: Door, number: str, **fields: Any) -> str:
-    """A bookkeeper writes an invoice; its id."""
-    grant = door.tokens()
-    answer = door._door.post(
-        f"/v3/company/{grant['realm_id']}/invoice",
-        json=minimal_invoice(100.0, DocNumber=number, **fields),
-        headers={"Authorization": f"Bearer {grant['access_token']}"},
-    )
-    return str(answer.json()["Invoice"]["Id"])
 
 
 async def gone(scene: Scene) -> None:
@@ -60,7 +43,7 @@ async def test_a_void_invoice_is_not_paid_in_mode_observe(scene: Scene) -> None:
 
 
 async def test_a_void_invoice_is_not_paid_when_it_is_adopted(scene: Scene) -> None:
-    void(scene, by_hand(scene.door, "A-1"))
+    void(scene, scene.door.write_invoice("A-1"))
     scene.apply("a", "A-1", adoption="Always")
     status = await scene.until("a", "Adopted")
     assert status["paymentStatus"] == "Voided"
@@ -160,7 +143,7 @@ async def test_a_void_that_quickbooks_refuses_for_good_is_not_tried_again_and_ag
 
 
 async def test_a_number_is_the_same_with_blanks_around_it(scene: Scene) -> None:
-    by_hand(scene.door, "A-1")
+    scene.door.write_invoice("A-1")
     scene.apply("a", " A-1 ")
     await scene.until("a", "Adopted")
     scene.apply("b", " B-1 ")
